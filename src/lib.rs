@@ -1,0 +1,21 @@
+//! postrider: a webhook sender that keeps every notification in one SQLite file until it is delivered or provably
+//! cannot be.
+//!
+//! The map, lowest layer first. A module names only modules of lower layers; engine and doors never see each other.
+//! Layers 0 to 2 mention no clock, no chance, no async, no file and no socket: time and draws are arguments.
+
+// 0 words: know nothing but std
+pub mod delivery;
+pub mod endpoint;
+pub mod event;
+pub mod log;
+pub mod plain;
+pub mod time;
+
+// 1 rules: pure functions over words
+pub mod calendar;
+pub mod judge;
+pub mod provider;
+pub mod request;
+pub mod schedule;
+pub mod signature;

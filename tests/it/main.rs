@@ -1,0 +1,1 @@
+//! The tests that see postrider from outside: stores, courier, simulation, command line and the real binary.

@@ -19,3 +19,6 @@ pub mod provider;
 pub mod request;
 pub mod schedule;
 pub mod signature;
+
+// 2 engine: the pure state machine
+pub mod engine;

@@ -1,0 +1,235 @@
+//! One lane: what one endpoint may be sent now. Knows nothing of other lanes.
+
+use super::LanePlan;
+use crate::provider::Terms;
+use crate::time::{Span, Time};
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    /// `None`: the store owes it something, but it is no endpoint (any more).
+    pub(super) plan: Option<LanePlan>,
+    /// What the attempts still in flight are judged by after the endpoint went.
+    pub(super) last_terms: Option<Terms>,
+    /// Nothing is due before this; something may be due then. `None`: nothing is owed.
+    pub(super) next_due: Option<Time>,
+    pub(super) in_flight: u32,
+    asked: Option<Asked>,
+    pub(super) burying: bool,
+    /// Where it stands on the agenda.
+    pub(super) listed: Option<Time>,
+    /// Its time has come and it waits for room.
+    pub(super) queued: bool,
+    /// The last attempt was accepted.
+    pub(super) proven: bool,
+    /// Attempts that may be in flight at once now: 1 at first, doubled by success up to the plan's concurrency, halved
+    /// by failure. An endpoint that comes back is not met by all that waited for it.
+    window: u32,
+    /// Its window is full and others need the room: it waits for the end of an attempt of its own.
+    held: bool,
+    bucket: Bucket,
+}
+
+/// A request to the store that is not answered yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) limit: u32,
+    pub(super) bytes: u64,
+    /// The last moment at which an attempt may begin and still end within its lease.
+    pub(super) usable_until: Time,
+}
+
+impl Lane {
+    pub(super) fn unknown() -> Self {
+        Lane {
+            plan: None,
+            last_terms: None,
+            next_due: None,
+            in_flight: 0,
+            asked: None,
+            burying: false,
+            listed: None,
+            queued: false,
+            proven: false,
+            window: 1,
+            held: false,
+            bucket: Bucket::new(None),
+        }
+    }
+
+    pub(super) fn follow(&mut self, plan: LanePlan) {
+        if self.plan.as_ref().map(|plan| plan.rate) != Some(plan.rate) {
+            self.bucket = Bucket::new(plan.rate);
+        }
+        self.window = self.window.min(plan.concurrency.max(1));
+        self.plan = Some(plan);
+    }
+
+    pub(super) fn forget(&mut self) {
+        if let Some(plan) = self.plan.take() {
+            self.last_terms = Some(plan.terms);
+        }
+    }
+
+    pub(super) fn close(&mut self) {
+        if let Some(plan) = &mut self.plan {
+            plan.active = false;
+        }
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.active)
+    }
+
+    /// No endpoint, and nothing under way.
+    pub(super) fn is_over(&self) -> bool {
+        let busy = self.in_flight > 0 || self.asked.is_some() || self.burying || self.queued;
+        self.plan.is_none() && !busy && self.next_due.is_none()
+    }
+
+    pub(super) fn owes_at(&mut self, at: Time) {
+        self.next_due = Some(self.next_due.map_or(at, |due| due.min(at)));
+    }
+
+    /// When this lane has something to ask of the store; `None` while it has nothing to ask, or waits for an answer.
+    pub(super) fn ready_at(&self) -> Option<Time> {
+        let next_due = self.next_due?;
+        if self.asked.is_some() || self.burying || self.queued {
+            return None;
+        }
+        match self.is_active() {
+            true if self.held || self.in_flight >= self.window.max(self.half()) => None,
+            true => Some(next_due.max(self.bucket.ready_at())),
+            // What is owed to nobody need not wait until it is due.
+            false => Some(Time::from_ms(i64::MIN)),
+        }
+    }
+
+    fn half(&self) -> u32 {
+        self.plan.as_ref().map_or(1, |plan| plan.concurrency / 2).max(1)
+    }
+
+    /// How many attempts may begin now; with `roomy`, even a window that failures closed opens halfway.
+    pub(super) fn room(&mut self, now: Time, roomy: bool) -> u32 {
+        let window = if roomy { self.window.max(self.half()) } else { self.window };
+        self.held = self.in_flight >= window;
+        window.saturating_sub(self.in_flight).min(self.bucket.tokens(now))
+    }
+
+    /// An attempt is over.
+    pub(super) fn landed(&mut self) {
+        self.in_flight -= 1;
+        self.held = false;
+    }
+
+    pub(super) fn asked_limit(&self) -> u32 {
+        self.asked.map_or(0, |asked| asked.limit)
+    }
+
+    pub(super) fn ask(&mut self, now: Time, asked: Asked) {
+        self.bucket.take(now, asked.limit);
+        self.asked = Some(asked);
+    }
+
+    pub(super) fn answered(&mut self, leases: u32, now: Time) -> Asked {
+        let asked = self.asked.take().expect("an answer belongs to a request");
+        self.bucket.give_back(now, asked.limit - leases);
+        self.in_flight += leases;
+        asked
+    }
+
+    pub(super) fn learn(&mut self, accepted: bool) {
+        let most = self.plan.as_ref().map_or(1, |plan| plan.concurrency.max(1));
+        self.proven = accepted;
+        self.window = match accepted {
+            true => (self.window * 2).min(most),
+            false => (self.window / 2).max(1),
+        };
+    }
+}
+
+/// Lets `rate` attempts begin per second, evenly: after a pause at most a tenth of a second's worth goes at once.
+#[derive(Debug)]
+struct Bucket {
+    rate: Option<u32>,
+    /// Thousandths of an attempt: `rate` of them come per millisecond.
+    level: i64,
+    at: Option<Time>,
+}
+
+impl Bucket {
+    fn new(rate: Option<u32>) -> Self {
+        let mut bucket = Bucket { rate, level: 0, at: None };
+        bucket.level = bucket.most();
+        bucket
+    }
+
+    fn most(&self) -> i64 {
+        self.rate.map_or(0, |rate| i64::from(rate) * 100).max(1000)
+    }
+
+    fn refill(&mut self, now: Time) {
+        let Some(rate) = self.rate else { return };
+        let passed = self.at.map_or(Span::ZERO, |at| now.since(at)).ms().max(0);
+        self.level = self.level.saturating_add(passed.saturating_mul(i64::from(rate))).min(self.most());
+        self.at = Some(now);
+    }
+
+    fn tokens(&mut self, now: Time) -> u32 {
+        self.refill(now);
+        self.rate.map_or(u32::MAX, |_| u32::try_from(self.level.max(0) / 1000).unwrap_or(u32::MAX))
+    }
+
+    fn take(&mut self, now: Time, attempts: u32) {
+        self.refill(now);
+        self.level -= self.rate.map_or(0, |_| i64::from(attempts) * 1000);
+    }
+
+    fn give_back(&mut self, now: Time, attempts: u32) {
+        self.refill(now);
+        self.level = (self.level + i64::from(attempts) * 1000).min(self.most());
+    }
+
+    /// When there will be one whole attempt in it.
+    fn ready_at(&self) -> Time {
+        match (self.rate, self.at) {
+            (Some(rate), Some(at)) if self.level < 1000 => {
+                let missing = (1000 - self.level) as u64;
+                at + Span::from_ms(missing.div_ceil(u64::from(rate.max(1))) as i64)
+            }
+            (Some(_), Some(_)) | (Some(_), None) | (None, _) => Time::from_ms(i64::MIN),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_spreads_attempts_and_never_exceeds_itself_by_more_than_a_tenth() {
+        for rate in [1, 3, 7, 50, 1000] {
+            let mut bucket = Bucket::new(Some(rate));
+            let mut begun = Vec::new();
+            for ms in 0..5000 {
+                let now = Time::from_ms(ms);
+                let tokens = bucket.tokens(now);
+                bucket.take(now, tokens);
+                begun.push(tokens);
+            }
+            for second in begun.windows(1000) {
+                let sum: u32 = second.iter().sum();
+                assert!(sum <= rate + rate / 10 + 1, "{sum} in a second at {rate}");
+            }
+            let all: u32 = begun.iter().sum();
+            assert!(all >= rate * 5 - 1, "{all} in five seconds at {rate}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_only_pauses_a_bucket() {
+        let mut bucket = Bucket::new(Some(10));
+        bucket.take(Time::from_ms(1_000_000), 1);
+        assert_eq!(bucket.tokens(Time::from_ms(0)), 0);
+        assert_eq!(bucket.tokens(Time::from_ms(100)), 1);
+    }
+}

@@ -22,3 +22,6 @@ pub mod signature;
 
 // 2 engine: the pure state machine
 pub mod engine;
+
+// 3 doors: touch the world
+pub mod store;

@@ -1,1 +1,3 @@
 //! The tests that see postrider from outside: stores, courier, simulation, command line and the real binary.
+
+mod conformance;

@@ -1,0 +1,144 @@
+//! The store in one SQLite file: WAL, `synchronous=FULL`, one writer at a time, many readers.
+//! A batch of commands is one `BEGIN IMMEDIATE` transaction, so what `apply` answers is on disk. `schema.sql` is the
+//! schema; no statement asks SQLite for the time.
+
+mod codec;
+mod open;
+mod read;
+mod write;
+
+use std::path::Path;
+
+use rusqlite::ffi::ErrorCode;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+pub use open::{Lock, LockError, holder, lock};
+
+use super::{Changes, Command, Counts, Filter, Listed, Page, Reply, Store, StoreError};
+use crate::delivery::{Attempt, DeliveryId, LaneDue};
+use crate::endpoint::{Endpoint, EndpointId, EndpointName};
+use crate::event::{Event, EventId};
+use crate::time::Time;
+
+/// The schema that this program reads and writes.
+pub const SCHEMA_VERSION: i64 = open::VERSION;
+
+/// One connection to one store.
+pub struct SqliteStore {
+    connection: Connection,
+    /// What it is called when something is wrong with it: its path.
+    name: String,
+    /// What this connection saw last, for `changes`.
+    seen: Seen,
+}
+
+struct Seen {
+    data_version: i64,
+    revision: i64,
+    delivery: i64,
+}
+
+impl SqliteStore {
+    /// Opens the file, or creates it (mode 0600). Fails with a sentence that says what is wrong with it.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::over(open::file(path)?, path.display().to_string())
+    }
+
+    /// Opens the file only if it is there already.
+    pub fn open_existing(path: &Path) -> Result<Option<Self>, StoreError> {
+        match path.exists() {
+            true => Self::open(path).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// A store in memory, for the simulation: the same SQL without a disk.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        Self::over(open::memory()?, "the store in memory".to_owned())
+    }
+
+    fn over(connection: Connection, name: String) -> Result<Self, StoreError> {
+        let seen = read::seen(&connection).map_err(|error| open::sentence(&name, error))?;
+        Ok(SqliteStore { connection, name, seen })
+    }
+
+    /// The replies, and whether the revision moved.
+    fn transact(&self, now: Time, commands: &[Command]) -> rusqlite::Result<(Vec<Reply>, bool)> {
+        let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
+        let mut batch = write::Batch::new(&transaction, now);
+        let replies: rusqlite::Result<Vec<Reply>> = commands.iter().map(|command| batch.apply(command)).collect();
+        let replies = replies?;
+        let revised = batch.finish()?;
+        transaction.commit()?;
+        Ok((replies, revised))
+    }
+
+    /// On a full disk the log of writes cannot grow, but once all of it is in the database it begins anew in its place:
+    /// so what is owed can still be delivered.
+    fn made_room(&self) -> bool {
+        let checkpoint = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
+        checkpoint.is_ok_and(|(pages, moved)| pages == moved)
+    }
+
+    fn read<T>(&self, question: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        question(&self.connection).map_err(|error| open::sentence(&self.name, error))
+    }
+}
+
+impl Store for SqliteStore {
+    fn apply(&mut self, now: Time, commands: &[Command]) -> Result<Vec<Reply>, StoreError> {
+        let applied = match self.transact(now, commands) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) && self.made_room() => {
+                self.transact(now, commands)
+            }
+            applied => applied,
+        };
+        let (replies, revised) = applied.map_err(|error| open::sentence(&self.name, error))?;
+        self.seen.revision += i64::from(revised);
+        Ok(replies)
+    }
+
+    fn lanes(&mut self) -> Result<Vec<LaneDue>, StoreError> {
+        self.read(read::lanes)
+    }
+
+    fn changes(&mut self) -> Result<Changes, StoreError> {
+        let (changes, seen) = self.read(|connection| read::changes(connection, &self.seen))?;
+        self.seen = seen;
+        Ok(changes)
+    }
+
+    fn endpoints(&mut self) -> Result<Vec<Endpoint>, StoreError> {
+        self.read(read::endpoints)
+    }
+
+    fn endpoint(&mut self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
+        self.read(|connection| read::endpoint(connection, id))
+    }
+
+    fn endpoint_named(&mut self, name: &EndpointName) -> Result<Option<Endpoint>, StoreError> {
+        self.read(|connection| read::endpoint_named(connection, name))
+    }
+
+    fn event(&mut self, id: &EventId) -> Result<Option<Event>, StoreError> {
+        self.read(|connection| read::event(connection, id))
+    }
+
+    fn deliveries(&mut self, filter: &Filter, page: Page) -> Result<Vec<Listed>, StoreError> {
+        self.read(|connection| read::deliveries(connection, filter, page))
+    }
+
+    fn attempts(&mut self, delivery: DeliveryId) -> Result<Vec<Attempt>, StoreError> {
+        self.read(|connection| read::attempts(connection, delivery))
+    }
+
+    fn owed(&mut self, lane: EndpointId) -> Result<super::LaneOwed, StoreError> {
+        self.read(|connection| read::owed(connection, lane))
+    }
+
+    fn counts(&mut self, now: Time) -> Result<Counts, StoreError> {
+        self.read(|connection| read::counts(connection, now))
+    }
+}

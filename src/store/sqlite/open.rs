@@ -1,0 +1,293 @@
+//! Opening a store: the file, its pragmas, its schema, and the words for what can be wrong with it.
+//! Nothing is repaired and nothing of another program's is touched.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::ffi::{self, ErrorCode};
+use rusqlite::{Connection, Error, TransactionBehavior};
+
+use crate::store::StoreError;
+
+const SCHEMA: &str = include_str!("../../../schema.sql");
+/// Marks the file as a postrider store: 'pstr'.
+const APPLICATION_ID: i64 = 0x7073_7472;
+/// The schema this program reads and writes.
+pub const VERSION: i64 = 1;
+/// Older ones can corrupt a WAL database when two connections write or checkpoint at once.
+const OLDEST_SQLITE: i32 = 3_051_003;
+/// How long a statement waits for another process's transaction before it fails as busy.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_STEP: Duration = Duration::from_millis(1);
+
+pub(super) fn file(path: &Path) -> Result<Connection, StoreError> {
+    create(path)?;
+    let mut connection = Connection::open(path).map_err(|error| about(path, error))?;
+    prepare(&mut connection).map_err(|error| match error {
+        Trouble::Sqlite(error) => about(path, error),
+        Trouble::Foreign => StoreError::Unusable(format!(
+            "{} is a database of another program; set store.path to a file of postrider's own",
+            path.display()
+        )),
+        Trouble::Newer(version) => StoreError::Unusable(format!(
+            "{} was written by a newer postrider (schema {version}, this one knows {VERSION}); use that version",
+            path.display()
+        )),
+        Trouble::OldSqlite(version) => StoreError::Unusable(format!(
+            "this build has SQLite {version}, which can damage a database; it needs 3.51.3 or newer"
+        )),
+    })?;
+    Ok(connection)
+}
+
+pub(super) fn memory() -> Result<Connection, StoreError> {
+    let mut connection = Connection::open_in_memory().map_err(|error| sentence("memory", error))?;
+    match prepare(&mut connection) {
+        Ok(()) => Ok(connection),
+        Err(Trouble::Sqlite(error)) => Err(sentence("memory", error)),
+        Err(Trouble::Foreign | Trouble::Newer(_) | Trouble::OldSqlite(_)) => unreachable!("a fresh memory is empty"),
+    }
+}
+
+/// Makes the file for this user alone, before SQLite would make it for everybody; its -wal and -shm inherit that.
+///
+/// One that is there is not touched: to close any handle of it would give up all locks that this process holds on it
+/// (fcntl(2)), and so those of a store that was opened before.
+fn create(path: &Path) -> Result<(), StoreError> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(StoreError::Unwritable(format!(
+            "{} cannot be made: {error}; its folder must exist and be writable for this user",
+            path.display()
+        ))),
+    }
+}
+
+enum Trouble {
+    Sqlite(Error),
+    Foreign,
+    Newer(i64),
+    OldSqlite(&'static str),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Trouble::Sqlite(error)
+    }
+}
+
+fn prepare(connection: &mut Connection) -> Result<(), Trouble> {
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        return Err(Trouble::OldSqlite(rusqlite::version()));
+    }
+    connection.busy_handler(Some(wait_in_line))?;
+    let (application_id, version) = identity(connection)?;
+    if application_id != APPLICATION_ID && !is_empty(connection)? {
+        return Err(Trouble::Foreign);
+    }
+    if version > VERSION {
+        return Err(Trouble::Newer(version));
+    }
+    connection.execute_batch(
+        "PRAGMA page_size = 8192;
+         PRAGMA mmap_size = 0;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA cell_size_check = ON;
+         PRAGMA foreign_keys = ON;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -16384;",
+    )?;
+    write_ahead(connection)?;
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;")?;
+    if version < VERSION {
+        create_schema(connection)?;
+    }
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Another process's transaction lasts as long as its sync of the disk. SQLite's own waits grow to a tenth of a second,
+/// in which a process that writes without a pause takes its turn again and again.
+fn wait_in_line(tries: i32) -> bool {
+    std::thread::sleep(BUSY_STEP);
+    BUSY_STEP * u32::try_from(tries).unwrap_or(u32::MAX) < BUSY_TIMEOUT
+}
+
+fn identity(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    Ok((number("application_id")?, number("user_version")?))
+}
+
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
+}
+
+/// The switch to WAL needs the file for itself and does not wait for it by itself: two processes may create at once.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    let mut tries = 0;
+    loop {
+        let switched = connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()));
+        match switched {
+            Err(Error::SqliteFailure(failure, _)) if failure.code == ErrorCode::DatabaseBusy && tries < 100 => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            other => return other,
+        }
+    }
+}
+
+/// In one exclusive transaction, in which it looks again: another process may have been first.
+fn create_schema(connection: &Connection) -> rusqlite::Result<()> {
+    let transaction = rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Exclusive)?;
+    let (_, version) = identity(&transaction)?;
+    if version < VERSION {
+        transaction.execute_batch(SCHEMA)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    transaction.commit()
+}
+
+fn about(path: &Path, error: Error) -> StoreError {
+    sentence(&path.display().to_string(), error)
+}
+
+/// What SQLite's error means for whoever runs this, and what to do about it.
+pub(super) fn sentence(store: &str, error: Error) -> StoreError {
+    let Error::SqliteFailure(failure, _) = &error else {
+        return StoreError::Unusable(format!("{store} holds something that postrider never writes: {error}"));
+    };
+    match failure.code {
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::Busy(format!(
+            "{store} is held by another process for longer than {} s; end that process's transaction, then try again",
+            BUSY_TIMEOUT.as_secs()
+        )),
+        ErrorCode::DiskFull => {
+            StoreError::Unwritable(format!("{store} cannot grow: the disk is full; free some space"))
+        }
+        ErrorCode::ReadOnly => {
+            StoreError::Unwritable(format!("{store} is read-only; make the file and its folder writable for this user"))
+        }
+        ErrorCode::CannotOpen | ErrorCode::PermissionDenied => StoreError::Unwritable(format!(
+            "{store} cannot be opened ({error}); its folder must exist and be writable for this user"
+        )),
+        ErrorCode::SystemIoFailure if failure.extended_code == ffi::SQLITE_IOERR_FSYNC => StoreError::Unusable(
+            format!("the disk could not make {store} durable (fsync failed); check the disk, then start again"),
+        ),
+        ErrorCode::SystemIoFailure => StoreError::Unwritable(format!(
+            "{store}: the disk failed: {error}; look for a limit on file sizes (ulimit -f) and at the system's log"
+        )),
+        ErrorCode::DatabaseCorrupt => StoreError::Unusable(format!(
+            "{store} is damaged ({error}); stop postrider, keep a copy, and restore a backup or try sqlite3's .recover"
+        )),
+        ErrorCode::NotADatabase => StoreError::Unusable(format!(
+            "{store} is not an SQLite database; set store.path to a file of postrider's own"
+        )),
+        _ => StoreError::Unusable(format!("{store}: {error}")),
+    }
+}
+
+/// The right to run the daemon on a store, held as long as this lives.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+#[derive(Debug)]
+pub enum LockError {
+    /// Another daemon holds it; its process id, if it could be read.
+    Held {
+        pid: Option<u32>,
+    },
+    Io {
+        path: PathBuf,
+        error: std::io::Error,
+    },
+}
+
+/// How long `lock` waits for those who only look whether it is held.
+const PEEK: Duration = Duration::from_millis(500);
+const BREATH: Duration = Duration::from_millis(5);
+
+/// Takes the lock of the store at `path` for this process, or says who holds it. The lock is the kernel's: it ends
+/// with the process, however that ends.
+pub fn lock(path: &Path) -> Result<Lock, LockError> {
+    let lock_path = lock_path(path);
+    let at = |error| LockError::Io { path: lock_path.clone(), error };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&lock_path)
+        .map_err(at)?;
+    let mut waited = Duration::ZERO;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if waited < PEEK => {
+                std::thread::sleep(BREATH);
+                waited += BREATH;
+            }
+            Err(TryLockError::WouldBlock) => return Err(LockError::Held { pid: pid(&mut file) }),
+            Err(TryLockError::Error(error)) => return Err(at(error)),
+        }
+    }
+    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+    written.map_err(at)?;
+    Ok(Lock { _file: file })
+}
+
+/// The process that holds the lock of the store at `path`, if one does. Looks without taking: the lock is touched
+/// for no longer than `lock` waits.
+pub fn holder(path: &Path) -> Option<u32> {
+    let mut file = File::open(lock_path(path)).ok()?;
+    let mut waited = Duration::ZERO;
+    while let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
+        let holder = pid(&mut file);
+        // Between taking the lock and writing its id, a holder has none.
+        if holder.is_some() || waited >= PEEK {
+            return holder;
+        }
+        std::thread::sleep(BREATH);
+        waited += BREATH;
+    }
+    // Closing the file gives the lock back.
+    None
+}
+
+fn lock_path(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push("-lock");
+    PathBuf::from(beside)
+}
+
+fn pid(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.rewind().and_then(|()| file.take(32).read_to_string(&mut text)).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_of_a_lock_is_known_and_looking_does_not_take_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("postrider.db");
+        assert_eq!(holder(&path), None);
+        let held = lock(&path).unwrap();
+        assert_eq!(holder(&path), Some(std::process::id()));
+        assert!(matches!(lock(&path), Err(LockError::Held { pid: Some(pid) }) if pid == std::process::id()));
+        drop(held);
+        assert_eq!(holder(&path), None);
+        lock(&path).unwrap();
+    }
+}

@@ -1,0 +1,457 @@
+//! What a batch of commands does to the tables, inside the one transaction of the batch.
+//! A command either does all of its work or is refused before it wrote anything.
+
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+
+use super::codec;
+use crate::delivery::{Attempt, DeadReason, DeliveryId, Lease, LeaseRequest, Outcome, Record, Timings, Token, Verdict};
+use crate::endpoint::{EndpointId, Key, ProfileName};
+use crate::event::EventId;
+use crate::store::{BURIED, Command, Enqueued, Leased, NewEndpoint, NewEvent, Recipients, Recorded, Refusal, Reply};
+use crate::time::{Span, Time};
+
+pub(super) struct Batch<'a> {
+    db: &'a Connection,
+    now: Time,
+    /// A running daemon must look at endpoints and lanes again.
+    revised: bool,
+}
+
+/// What an outcome is recorded against.
+struct Standing {
+    token: Option<i64>,
+    pending: bool,
+    endpoint: EndpointId,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(db: &'a Connection, now: Time) -> Self {
+        Batch { db, now, revised: false }
+    }
+
+    pub(super) fn apply(&mut self, command: &Command) -> rusqlite::Result<Reply> {
+        match command {
+            Command::Enqueue(event) => self.enqueue(event),
+            Command::Lease(request) => self.lease(request).map(Reply::Leased),
+            Command::Record(record) => self.record(record).map(Reply::Recorded),
+            Command::Release { delivery, token } => self.release(*delivery, *token),
+            Command::Recover => self.recover(),
+            Command::Bury { lane, limit } => self.bury(*lane, *limit),
+            Command::Shift { by } => self.shift(*by),
+            Command::Prune { before, limit } => self.prune(*before, *limit),
+            Command::AddEndpoint(endpoint) => self.add_endpoint(endpoint),
+            Command::RemoveEndpoint(endpoint) => self.remove_endpoint(*endpoint),
+        }
+    }
+
+    /// Ends the batch; true if the revision moved.
+    pub(super) fn finish(self) -> rusqlite::Result<bool> {
+        if self.revised {
+            self.run("UPDATE revision SET number = number + 1", [])?;
+        }
+        Ok(self.revised)
+    }
+
+    fn run(&self, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<usize> {
+        self.db.prepare_cached(sql)?.execute(values)
+    }
+
+    fn one<T>(
+        &self,
+        sql: &str,
+        values: impl rusqlite::Params,
+        read: impl FnOnce(&Row) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Option<T>> {
+        self.db.prepare_cached(sql)?.query_row(values, read).optional()
+    }
+
+    fn all<T>(
+        &self,
+        sql: &str,
+        values: impl rusqlite::Params,
+        read: impl FnMut(&Row) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        self.db.prepare_cached(sql)?.query_map(values, read)?.collect()
+    }
+
+    fn changed(&mut self, rows: usize) -> Reply {
+        self.revised |= rows > 0;
+        Reply::Done(rows as u64)
+    }
+
+    fn enqueue(&mut self, event: &NewEvent) -> rusqlite::Result<Reply> {
+        if let Some(reply) = self.known(event)? {
+            return Ok(reply);
+        }
+        let recipients = match &event.recipients {
+            Recipients::Endpoints(ids) => {
+                let mut ids = ids.clone();
+                let mut met = std::collections::HashSet::new();
+                ids.retain(|id| met.insert(*id));
+                for id in &ids {
+                    if !self.is_active(*id)? {
+                        return Ok(Reply::Refused(Refusal::EndpointGone { endpoint: *id }));
+                    }
+                }
+                ids
+            }
+            Recipients::OneOff { profile, url, keys } => vec![self.one_off(*profile, url, keys)?],
+        };
+        self.run(
+            "INSERT INTO event (name, type, content_type, accepted_at, digest, fingerprint, once, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            params![
+                event.id.as_str(),
+                event.event_type.as_str(),
+                event.content_type,
+                self.now.ms(),
+                event.digest,
+                event.fingerprint,
+                event.once,
+                &event.body[..],
+            ],
+        )?;
+        let row = self.db.last_insert_rowid();
+        let mut deliveries = Vec::with_capacity(recipients.len());
+        for endpoint in recipients {
+            self.run(
+                "INSERT INTO delivery (event_id, endpoint_id, state, due_at) VALUES (?1, ?2, 'pending', ?3)",
+                params![row, endpoint.0, self.now.ms()],
+            )?;
+            deliveries.push((DeliveryId(self.db.last_insert_rowid()), endpoint));
+        }
+        Ok(Reply::Enqueued(Enqueued { event: event.id.clone(), accepted_at: self.now, deliveries, again: false }))
+    }
+
+    /// The answer to an event whose id or once-only text is already there.
+    fn known(&self, event: &NewEvent) -> rusqlite::Result<Option<Reply>> {
+        let by_id = self.one(
+            "SELECT id, accepted_at, fingerprint = ?2, digest = ?3 FROM event WHERE name = ?1",
+            params![event.id.as_str(), event.fingerprint, event.digest],
+            |row| Ok((row.get::<_, i64>(0)?, Time::from_ms(row.get(1)?), row.get::<_, bool>(2)?, row.get(3)?)),
+        )?;
+        if let Some((row, accepted_at, same_request, same_body)) = by_id {
+            if !same_request {
+                return Ok(Some(Reply::Refused(Refusal::IdTaken { accepted_at, same_body })));
+            }
+            let deliveries =
+                self.all("SELECT id, endpoint_id FROM delivery WHERE event_id = ?1 ORDER BY id", [row], |row| {
+                    Ok((DeliveryId(row.get(0)?), EndpointId(row.get(1)?)))
+                })?;
+            let event = event.id.clone();
+            return Ok(Some(Reply::Enqueued(Enqueued { event, accepted_at, deliveries, again: true })));
+        }
+        let Some(once) = &event.once else { return Ok(None) };
+        let fired = self.one("SELECT name FROM event WHERE once = ?1", [once], |row| codec::event_id(row, "name"))?;
+        Ok(fired.map(|event: EventId| Reply::Refused(Refusal::FiredBefore { event })))
+    }
+
+    fn is_active(&self, endpoint: EndpointId) -> rusqlite::Result<bool> {
+        let active = self.one("SELECT state = 'active' FROM endpoint WHERE id = ?1", [endpoint.0], |row| row.get(0))?;
+        Ok(active.unwrap_or(false))
+    }
+
+    fn one_off(&mut self, profile: ProfileName, url: &str, keys: &[Key]) -> rusqlite::Result<EndpointId> {
+        let sql = format!(
+            "SELECT {} FROM endpoint WHERE url = ?1 AND name IS NULL AND profile = ?2 AND state = 'active' ORDER BY id",
+            codec::ENDPOINT_COLUMNS
+        );
+        let found = self.all(&sql, params![url, profile.as_str()], |row| codec::endpoint(self.db, row))?;
+        if let Some(endpoint) = found.iter().find(|endpoint| endpoint.keys == keys) {
+            return Ok(endpoint.id);
+        }
+        self.insert_endpoint(None, url, profile, "[]", "{}", keys)
+    }
+
+    fn insert_endpoint(
+        &mut self,
+        name: Option<&str>,
+        url: &str,
+        profile: ProfileName,
+        subscriptions: &str,
+        overrides: &str,
+        keys: &[Key],
+    ) -> rusqlite::Result<EndpointId> {
+        self.run(
+            "INSERT INTO endpoint (name, url, profile, subscriptions, overrides, state, state_since, created_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, 'active', ?6, ?6)",
+            params![name, url, profile.as_str(), subscriptions, overrides, self.now.ms()],
+        )?;
+        let id = EndpointId(self.db.last_insert_rowid());
+        for (position, key) in keys.iter().enumerate() {
+            self.run(
+                "INSERT INTO key (endpoint_id, position, scheme, secret) VALUES (?1, ?2, ?3, ?4)",
+                params![id.0, position as i64, key.scheme.as_str(), key.secret.expose()],
+            )?;
+        }
+        self.revised = true;
+        Ok(id)
+    }
+
+    fn lease(&mut self, request: &LeaseRequest) -> rusqlite::Result<Leased> {
+        let mut leased = Leased::default();
+        if !self.is_active(request.lane)? {
+            return Ok(leased);
+        }
+        let due = self.all(
+            "SELECT d.id, d.attempts, d.leased_at, d.event_id, length(e.body)
+             FROM delivery d JOIN event e ON e.id = d.event_id
+             WHERE d.state = 'pending' AND d.endpoint_id = ?1 AND d.due_at <= ?2 ORDER BY d.due_at, d.id LIMIT ?3",
+            params![request.lane.0, self.now.ms(), i64::from(request.limit) * 2],
+            |row| {
+                let leased_at: Option<i64> = row.get(2)?;
+                Ok((DeliveryId(row.get(0)?), row.get(1)?, leased_at, row.get::<_, i64>(3)?, row.get::<_, i64>(4)?))
+            },
+        )?;
+        let mut bytes = 0;
+        for (delivery, attempts, leased_at, event, size) in due {
+            let used_up: bool = attempts >= request.most_attempts;
+            if used_up && leased.used_up.len() == request.limit as usize {
+                break;
+            }
+            if !used_up {
+                bytes += size as u64;
+                let full = leased.leases.len() == request.limit as usize;
+                if full || (bytes > request.bytes && !leased.leases.is_empty()) {
+                    break;
+                }
+            }
+            if let Some(leased_at) = leased_at {
+                self.close_unknown(delivery, attempts, Time::from_ms(leased_at))?;
+            }
+            match used_up {
+                true => {
+                    self.end(delivery, "dead", Some(DeadReason::ScheduleUsedUp), self.now)?;
+                    leased.used_up.push(delivery);
+                }
+                false => leased.leases.push(self.grant(request, delivery, attempts + 1, event)?),
+            }
+        }
+        leased.next_due = self
+            .one(
+                "SELECT min(due_at) FROM delivery WHERE state = 'pending' AND endpoint_id = ?1",
+                [request.lane.0],
+                |row| row.get::<_, Option<i64>>(0),
+            )?
+            .flatten()
+            .map(Time::from_ms);
+        Ok(leased)
+    }
+
+    fn grant(&self, request: &LeaseRequest, delivery: DeliveryId, attempt: u32, event: i64) -> rusqlite::Result<Lease> {
+        self.run(
+            "UPDATE delivery SET attempts = ?2, due_at = ?3, leased_at = ?4, token = ?5 WHERE id = ?1",
+            params![delivery.0, attempt, request.until.ms(), self.now.ms(), request.token.0],
+        )?;
+        let sql = format!("SELECT {} FROM event WHERE id = ?1", codec::EVENT_COLUMNS);
+        let event = self.db.prepare_cached(&sql)?.query_row([event], codec::event)?;
+        Ok(Lease { delivery, endpoint: request.lane, token: request.token, attempt, event: event.into() })
+    }
+
+    /// The attempt in flight ended with its holder: nobody can say any more what came of it.
+    fn close_unknown(&self, delivery: DeliveryId, number: u32, started_at: Time) -> rusqlite::Result<()> {
+        let attempt = Attempt {
+            number,
+            started_at,
+            finished_at: self.now,
+            timings: Timings::default(),
+            remote: None,
+            resent: false,
+            outcome: Outcome::Unknown,
+            answer: Vec::new(),
+            location: None,
+        };
+        self.keep(delivery, &attempt)
+    }
+
+    /// Stores an attempt. What is known of it is never overwritten by not knowing.
+    fn keep(&self, delivery: DeliveryId, attempt: &Attempt) -> rusqlite::Result<()> {
+        let (status, late, stage, detail) = codec::outcome_columns(&attempt.outcome);
+        let timings = &attempt.timings;
+        self.db
+            .prepare_cached(
+                "INSERT INTO attempt (delivery_id, number, started_at, finished_at, outcome, status, late, stage,
+                     detail, dns_us, connect_us, tls_us, first_byte_us, total_us, remote, resent, location, answer)
+                 VALUES (:delivery, :number, :started_at, :finished_at, :outcome, :status, :late, :stage,
+                     :detail, :dns, :connect, :tls, :first_byte, :total, :remote, :resent, :location, :answer)
+                 ON CONFLICT (delivery_id, number) DO UPDATE SET
+                     started_at = excluded.started_at, finished_at = excluded.finished_at, outcome = excluded.outcome,
+                     status = excluded.status, late = excluded.late, stage = excluded.stage, detail = excluded.detail,
+                     dns_us = excluded.dns_us, connect_us = excluded.connect_us, tls_us = excluded.tls_us,
+                     first_byte_us = excluded.first_byte_us, total_us = excluded.total_us, remote = excluded.remote,
+                     resent = excluded.resent, location = excluded.location, answer = excluded.answer
+                 WHERE excluded.outcome <> 'unknown'",
+            )?
+            .execute(named_params! {
+                ":delivery": delivery.0, ":number": attempt.number,
+                ":started_at": attempt.started_at.ms(), ":finished_at": attempt.finished_at.ms(),
+                ":outcome": attempt.outcome.name(), ":status": status, ":late": late, ":stage": stage,
+                ":detail": detail, ":dns": timings.dns_us, ":connect": timings.connect_us, ":tls": timings.tls_us,
+                ":first_byte": timings.first_byte_us, ":total": timings.total_us, ":remote": attempt.remote,
+                ":resent": attempt.resent, ":location": attempt.location, ":answer": attempt.answer,
+            })?;
+        Ok(())
+    }
+
+    fn end(&self, delivery: DeliveryId, state: &str, reason: Option<DeadReason>, at: Time) -> rusqlite::Result<()> {
+        self.run(
+            "UPDATE delivery SET state = ?2, reason = ?3, ended_at = ?4, due_at = NULL, token = NULL, leased_at = NULL
+             WHERE id = ?1",
+            params![delivery.0, state, reason.map(DeadReason::as_str), at.ms()],
+        )?;
+        Ok(())
+    }
+
+    fn record(&mut self, record: &Record) -> rusqlite::Result<Recorded> {
+        let standing = self.one(
+            "SELECT token, state = 'pending', endpoint_id FROM delivery WHERE id = ?1",
+            [record.delivery.0],
+            |row| Ok(Standing { token: row.get(0)?, pending: row.get(1)?, endpoint: EndpointId(row.get(2)?) }),
+        )?;
+        let Some(standing) = standing else { return Ok(Recorded::Lost) };
+        self.keep(record.delivery, &record.attempt)?;
+        let at = record.attempt.finished_at;
+        if standing.token == Some(record.token.0) {
+            match record.verdict {
+                Verdict::Delivered => self.end(record.delivery, "delivered", None, at)?,
+                Verdict::RetryAt(due_at) => {
+                    self.run(
+                        "UPDATE delivery SET due_at = ?2, token = NULL, leased_at = NULL WHERE id = ?1",
+                        params![record.delivery.0, due_at.ms()],
+                    )?;
+                }
+                Verdict::Dead(reason) => {
+                    self.end(record.delivery, "dead", Some(reason), at)?;
+                    if reason == DeadReason::EndpointGone {
+                        self.disable(standing.endpoint)?;
+                    }
+                }
+            }
+            return Ok(Recorded::Counted);
+        }
+        if standing.pending && record.attempt.outcome.is_accepted() {
+            self.end(record.delivery, "delivered", None, at)?;
+            return Ok(Recorded::LateAccepted);
+        }
+        Ok(Recorded::Lost)
+    }
+
+    fn disable(&mut self, endpoint: EndpointId) -> rusqlite::Result<()> {
+        let rows = self.run(
+            "UPDATE endpoint SET state = 'disabled', state_since = ?2, state_reason = 'answered 410'
+             WHERE id = ?1 AND state = 'active'",
+            params![endpoint.0, self.now.ms()],
+        )?;
+        self.revised |= rows > 0;
+        Ok(())
+    }
+
+    fn release(&mut self, delivery: DeliveryId, token: Token) -> rusqlite::Result<Reply> {
+        let rows = self.run(
+            "UPDATE delivery SET attempts = attempts - 1, due_at = ?3, token = NULL, leased_at = NULL
+             WHERE id = ?1 AND token = ?2",
+            params![delivery.0, token.0, self.now.ms()],
+        )?;
+        Ok(self.changed(rows))
+    }
+
+    fn recover(&mut self) -> rusqlite::Result<Reply> {
+        let open = self.all("SELECT id, attempts, leased_at FROM delivery WHERE token IS NOT NULL", [], |row| {
+            Ok((DeliveryId(row.get(0)?), row.get::<_, u32>(1)?, Time::from_ms(row.get(2)?)))
+        })?;
+        for (delivery, attempts, leased_at) in &open {
+            self.close_unknown(*delivery, *attempts, *leased_at)?;
+            self.run(
+                "UPDATE delivery SET due_at = ?2, token = NULL, leased_at = NULL WHERE id = ?1",
+                params![delivery.0, self.now.ms()],
+            )?;
+        }
+        Ok(self.changed(open.len()))
+    }
+
+    fn bury(&mut self, lane: EndpointId, limit: u32) -> rusqlite::Result<Reply> {
+        if self.is_active(lane)? {
+            return Ok(Reply::Done(0));
+        }
+        let owed = self.all(
+            "SELECT id, attempts, leased_at FROM delivery
+             WHERE state = 'pending' AND endpoint_id = ?1 AND (token IS NULL OR due_at <= ?2)
+             ORDER BY due_at, id LIMIT ?3",
+            params![lane.0, self.now.ms(), limit],
+            |row| Ok((DeliveryId(row.get(0)?), row.get::<_, u32>(1)?, row.get::<_, Option<i64>>(2)?)),
+        )?;
+        for (delivery, attempts, leased_at) in &owed {
+            if let Some(leased_at) = leased_at {
+                self.close_unknown(*delivery, *attempts, Time::from_ms(*leased_at))?;
+            }
+            self.end(*delivery, "dead", Some(BURIED), self.now)?;
+        }
+        Ok(self.changed(owed.len()))
+    }
+
+    fn shift(&mut self, by: Span) -> rusqlite::Result<Reply> {
+        let rows = self.run(
+            "UPDATE delivery SET due_at = due_at + ?1 WHERE state = 'pending' AND due_at > ?2 AND attempts > 0",
+            params![by.ms(), self.now.ms()],
+        )?;
+        Ok(self.changed(rows))
+    }
+
+    fn prune(&mut self, before: Time, limit: u32) -> rusqlite::Result<Reply> {
+        let old = self.all(
+            "SELECT id FROM (SELECT id, accepted_at FROM event ORDER BY id LIMIT ?3) e WHERE accepted_at < ?1
+             AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event_id = e.id AND d.state = 'pending')
+             ORDER BY id LIMIT ?2",
+            params![before.ms(), limit, (i64::from(limit) * 4).max(1000)],
+            |row| row.get::<_, i64>(0),
+        )?;
+        for event in &old {
+            self.run("DELETE FROM delivery WHERE event_id = ?1", [event])?;
+            self.run("DELETE FROM event WHERE id = ?1", [event])?;
+        }
+        if !old.is_empty() {
+            self.run(
+                "DELETE FROM endpoint WHERE name IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.endpoint_id = endpoint.id)",
+                [],
+            )?;
+        }
+        Ok(self.changed(old.len()))
+    }
+
+    fn add_endpoint(&mut self, endpoint: &NewEndpoint) -> rusqlite::Result<Reply> {
+        let taken = self.one(
+            "SELECT 1 FROM endpoint WHERE name = ?1 AND name IS NOT NULL AND state <> 'removed'",
+            [endpoint.name.as_str()],
+            |_| Ok(()),
+        )?;
+        if taken.is_some() {
+            return Ok(Reply::Refused(Refusal::NameTaken));
+        }
+        let id = self.insert_endpoint(
+            Some(endpoint.name.as_str()),
+            &endpoint.url,
+            endpoint.profile,
+            &codec::subscriptions_text(&endpoint.subscriptions),
+            &codec::overrides_text(&endpoint.overrides),
+            &endpoint.keys,
+        )?;
+        Ok(Reply::EndpointAdded(id))
+    }
+
+    fn remove_endpoint(&mut self, endpoint: EndpointId) -> rusqlite::Result<Reply> {
+        let rows = self.run(
+            "UPDATE endpoint SET state = 'removed', state_since = ?2, state_reason = NULL
+             WHERE id = ?1 AND state <> 'removed'",
+            params![endpoint.0, self.now.ms()],
+        )?;
+        match rows {
+            0 => Ok(Reply::Refused(Refusal::NoSuchEndpoint)),
+            // The keys of a removed endpoint serve nothing any more.
+            _ => {
+                self.run("DELETE FROM key WHERE endpoint_id = ?1", [endpoint.0])?;
+                Ok(self.changed(rows))
+            }
+        }
+    }
+}

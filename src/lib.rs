@@ -24,4 +24,5 @@ pub mod signature;
 pub mod engine;
 
 // 3 doors: touch the world
+pub mod courier;
 pub mod store;

@@ -1,0 +1,260 @@
+//! Carries one request over HTTP and says what came back.
+//! Never fails: whatever a receiver does, or does not do, is a `Reply`. One deadline covers everything up to the
+//! complete head of the answer; the status then stands, whatever the body does. Redirects are not followed, the
+//! environment's proxies are not used, and no address is dialled that `guard` has not passed.
+
+mod connect;
+mod failure;
+pub mod guard;
+mod probe;
+mod tls;
+
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Method};
+use ipnet::IpNet;
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use tokio::time::timeout_at;
+use url::Url;
+
+use crate::delivery::{Carried, Reply, Timings};
+use crate::request::Request;
+use crate::time::{Span, Time};
+
+use connect::{Resolver, Watch};
+use probe::{Connection, Marks, Probe, micros};
+
+/// What may be reached, and within which bounds. The default is the safe one.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Carry `http://` too.
+    pub allow_http: bool,
+    /// Reach these as well, though they are not public.
+    pub allow_addresses: Vec<IpNet>,
+    /// Trusted besides the system's roots.
+    pub extra_roots: Vec<CertificateDer<'static>>,
+    /// For the TCP connection of one attempt, all addresses of the receiver together.
+    pub connect_timeout: Span,
+    /// How long the answer's body may go on after its head.
+    pub answer_body_wait: Span,
+    /// How much of the answer's body is kept.
+    pub answer_bytes: usize,
+    /// Connections to one receiver that are kept for the next request.
+    pub idle_connections: usize,
+    /// How long they are kept.
+    pub idle_timeout: Span,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            allow_http: false,
+            allow_addresses: Vec::new(),
+            extra_roots: Vec::new(),
+            connect_timeout: Span::from_seconds(3),
+            answer_body_wait: Span::from_seconds(1),
+            answer_bytes: 16 * 1024,
+            idle_connections: 8,
+            idle_timeout: Span::from_seconds(30),
+        }
+    }
+}
+
+/// Carries requests. Clones share their connections.
+#[derive(Clone)]
+pub struct Courier {
+    settings: Arc<Settings>,
+    pooled: reqwest::Client,
+    /// Keeps no connection, so each request gets a new one.
+    fresh: reqwest::Client,
+}
+
+/// Finds all addresses of a host's name.
+pub type Lookup = Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>> + Send + Sync>;
+
+impl Courier {
+    /// Reads the system's roots, which takes some ten milliseconds: one courier serves a whole process.
+    /// Fails with a sentence if one of the extra roots is no certificate.
+    pub fn new(settings: Settings) -> Result<Self, String> {
+        Self::with_lookup(settings, connect::system_lookup())
+    }
+
+    /// As `new`, with names looked up by `lookup`. What it finds is judged like any other answer.
+    pub fn with_lookup(settings: Settings, lookup: Lookup) -> Result<Self, String> {
+        let settings = Arc::new(settings);
+        let config = tls::client_config(&settings.extra_roots)?;
+        let resolver = Arc::new(Resolver::new(settings.clone(), lookup));
+        let pooled = client(&settings, &config, &resolver, settings.idle_connections)?;
+        let fresh = client(&settings, &config, &resolver, 0)?;
+        Ok(Courier { settings, pooled, fresh })
+    }
+
+    /// Sends `request` once, or twice if an idle connection turned out to be dead, and waits for the answer.
+    /// `started_at` is now; the rest of the times follow from the monotonic clock.
+    pub async fn carry(&self, request: &Request, started_at: Time) -> Carried {
+        let begun = Instant::now();
+        let trip = self.travel(request, begun).await;
+        let elapsed = begun.elapsed();
+        Carried {
+            started_at,
+            finished_at: started_at + Span::from_ms(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)),
+            timings: Timings { total_us: micros(elapsed), ..trip.timings },
+            remote: trip.remote,
+            resent: trip.resent,
+            reply: trip.reply,
+        }
+    }
+
+    async fn travel(&self, request: &Request, begun: Instant) -> Trip {
+        let url = match guard::check_url(&request.url, &self.settings) {
+            Ok(url) => url,
+            Err(reason) => return Trip::blocked(reason),
+        };
+        let headers = match header_map(&request.headers) {
+            Ok(headers) => headers,
+            Err(reason) => return Trip::blocked(reason),
+        };
+        // Instants end somewhere; no attempt lasts a day.
+        let deadline = begun + request.timeout.to_std().min(Duration::from_secs(86_400));
+        let post = Post { url, headers, body: Bytes::from_owner(request.body.clone()), deadline };
+        match self.once(&self.pooled, &post).await {
+            (trip, false) => trip,
+            (_, true) => Trip { resent: true, ..self.once(&self.fresh, &post).await.0 },
+        }
+    }
+
+    /// One sending, and whether it went to a reused connection that ended without a word.
+    async fn once(&self, client: &reqwest::Client, post: &Post) -> (Trip, bool) {
+        let probe = Probe::new(&post.url);
+        let sending = async { client.execute(post.outgoing()).await };
+        let sent = timeout_at(post.deadline.into(), probe.clone().beside(sending)).await;
+        if matches!(&sent, Ok(ended) if !ended.as_ref().is_err_and(reqwest::Error::is_connect)) {
+            probe.sent();
+        }
+        let marks = probe.marks();
+        let mut trip = Trip::on(&marks);
+        let mut stale = false;
+        trip.reply = match sent {
+            _ if marks.blocked.is_some() => Reply::Blocked { reason: marks.blocked.unwrap_or_default() },
+            Err(_) => Reply::TimedOut { stage: marks.stage },
+            Ok(Err(_)) if marks.overdue => Reply::TimedOut { stage: marks.stage },
+            Ok(Err(error)) => {
+                stale = marks.connection == Connection::Reused && failure::is_silent_end(&error);
+                Reply::Unreachable { stage: marks.stage, error: failure::describe(&error) }
+            }
+            Ok(Ok(answer)) => {
+                trip.timings.first_byte_us = Some(marks.stage_us());
+                trip.remote = answer.remote_addr().map(|remote| remote.to_string()).or(trip.remote);
+                self.read(answer, post.deadline).await
+            }
+        };
+        (trip, stale)
+    }
+
+    /// The head, and as much of the body as comes in time. A body that was not read to its end takes its connection
+    /// with it.
+    async fn read(&self, mut answer: reqwest::Response, deadline: Instant) -> Reply {
+        let until = deadline.min(Instant::now() + self.settings.answer_body_wait.to_std());
+        let limit = self.settings.answer_bytes;
+        let mut body = Vec::new();
+        while body.len() < limit {
+            match timeout_at(until.into(), answer.chunk()).await {
+                Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk[..chunk.len().min(limit - body.len())]),
+                // Its end, its breaking off, or the end of our patience: the status stands.
+                Ok(Ok(None) | Err(_)) | Err(_) => break,
+            }
+        }
+        Reply::Head {
+            status: answer.status().as_u16(),
+            retry_after: text_of(answer.headers().get(RETRY_AFTER)),
+            location: text_of(answer.headers().get(LOCATION)),
+            body,
+        }
+    }
+}
+
+/// What is sent, twice if need be.
+struct Post {
+    url: Url,
+    headers: HeaderMap,
+    /// Shares the event's bytes.
+    body: Bytes,
+    deadline: Instant,
+}
+
+impl Post {
+    fn outgoing(&self) -> reqwest::Request {
+        let mut outgoing = reqwest::Request::new(Method::POST, self.url.clone());
+        *outgoing.headers_mut() = self.headers.clone();
+        *outgoing.body_mut() = Some(self.body.clone().into());
+        outgoing
+    }
+}
+
+/// A `Carried` without its times.
+struct Trip {
+    timings: Timings,
+    remote: Option<String>,
+    resent: bool,
+    reply: Reply,
+}
+
+impl Trip {
+    fn blocked(reason: String) -> Self {
+        Trip { timings: Timings::default(), remote: None, resent: false, reply: Reply::Blocked { reason } }
+    }
+
+    /// What the marks know; the reply is a placeholder.
+    fn on(marks: &Marks) -> Self {
+        Trip {
+            timings: marks.timings,
+            remote: marks.remote.map(|remote| remote.to_string()),
+            resent: false,
+            reply: Reply::TimedOut { stage: marks.stage },
+        }
+    }
+}
+
+fn client(
+    settings: &Arc<Settings>,
+    config: &ClientConfig,
+    resolver: &Arc<Resolver>,
+    idle_connections: usize,
+) -> Result<reqwest::Client, String> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(config.clone())
+        .http1_only()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .dns_resolver(resolver.clone())
+        .connector_layer(Watch { settings: settings.clone() })
+        .pool_max_idle_per_host(idle_connections)
+        .pool_idle_timeout(settings.idle_timeout.to_std())
+        .build()
+        .map_err(|error| format!("the HTTP client cannot be set up: {error}"))
+}
+
+fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, String> {
+    let mut map = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        let parsed = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_str(value).ok());
+        let (name, value) = parsed.ok_or_else(|| format!("the header {name:?} cannot be sent: its name or value"))?;
+        map.append(name, value);
+    }
+    Ok(map)
+}
+
+/// A header's value if it is text, and of a length that anybody would write.
+fn text_of(value: Option<&HeaderValue>) -> Option<String> {
+    let text = std::str::from_utf8(value?.as_bytes()).ok()?;
+    (text.len() <= guard::LONGEST_URL).then(|| text.to_owned())
+}

@@ -24,5 +24,10 @@ pub mod signature;
 pub mod engine;
 
 // 3 doors: touch the world
+pub mod config;
 pub mod courier;
+pub mod observe;
 pub mod store;
+
+// 4 shell
+pub mod operations;

@@ -1,0 +1,165 @@
+//! What an operator can do after an attempt that was not accepted. Advice is about the usual cause, and says so where
+//! there are others; it never asks for anything that would lose a delivery.
+
+use crate::delivery::{Attempt, Outcome, Stage};
+use crate::endpoint::{Endpoint, ProfileName};
+use crate::event::EventId;
+use crate::operations::look::redacted;
+use crate::plain::plain;
+use crate::provider::{self, EXPRESS_BODY_LIMIT, Terms};
+
+/// `size` is that of the body in bytes. `None` where there is nothing to be said.
+pub fn after(last: &Attempt, endpoint: &Endpoint, terms: &Terms, size: u64) -> Option<String> {
+    match &last.outcome {
+        Outcome::Accepted { .. } => None,
+        Outcome::Rejected { status } => Some(rejected(*status, last, endpoint, terms, size)),
+        Outcome::TimedOut { stage } => Some(timed_out(*stage, terms)),
+        Outcome::Unreachable { stage, error } => Some(unreachable(*stage, error, endpoint)),
+        Outcome::Blocked { reason } => Some(blocked(reason)),
+        Outcome::Unknown => Some(format!(
+            "The receiver should recognise what it has had by {}, as the same notification may come twice.",
+            match endpoint.profile {
+                ProfileName::Ensuro => "its content",
+                ProfileName::Octamile => "trnsctnId and status",
+                ProfileName::Standard => "webhook-id",
+            }
+        )),
+    }
+}
+
+/// How a dead delivery can be sent again.
+pub fn again(profile: ProfileName, event: &EventId) -> String {
+    match profile {
+        ProfileName::Octamile => format!(
+            "Octamile notifies of a status once, so the same notification is refused if it is enqueued again; \
+             `postrider show {event} --raw` prints the body, to hand it over by other means."
+        ),
+        ProfileName::Ensuro | ProfileName::Standard => {
+            format!("To send it again, enqueue its body under a new id; `postrider show {event} --raw` prints it.")
+        }
+    }
+}
+
+const OTHER_URL: &str = "An endpoint's URL cannot be changed: if it is wrong, add an endpoint with the right one.";
+
+fn rejected(status: u16, last: &Attempt, endpoint: &Endpoint, terms: &Terms, size: u64) -> String {
+    match status {
+        300..=399 => match &last.location {
+            Some(to) => {
+                format!("If {} is where the receiver is now, add an endpoint with that URL.", plain(&redacted(to)))
+            }
+            None => format!("The receiver may have moved. {OTHER_URL}"),
+        },
+        200..=299 => {
+            format!("The receiver must answer {}, or --success of its endpoint must allow {status}.", terms.success)
+        }
+        400 | 422 => "The receiver did not like the body or how it was signed; its answer (`postrider show`) may say \
+                      which, and so may its log."
+            .to_owned(),
+        401 | 403 => refused_sender(endpoint.profile),
+        404 => format!("The URL's path is probably wrong, or the receiver's route is gone. {OTHER_URL}"),
+        405 => format!("What stands at this URL takes no POST, so the path is probably wrong. {OTHER_URL}"),
+        410 => match terms.gone_disables {
+            true => "The endpoint gets nothing more; if the receiver did not mean that, add the endpoint again under \
+                     another name."
+                .to_owned(),
+            false => {
+                "The receiver says that it is gone for good; if so, remove the endpoint, which ends what it is owed."
+                    .to_owned()
+            }
+        },
+        413 => too_large(size),
+        415 => "The receiver does not take this content type (`postrider show` names it).".to_owned(),
+        408 | 425 | 429 => {
+            "The receiver takes no more for now; if it is often so, give the endpoint a --rate.".to_owned()
+        }
+        502..=504 => {
+            "A proxy before the receiver answers, and the receiver behind it does not: it is down, starting or \
+                      overloaded."
+                .to_owned()
+        }
+        500..=599 => {
+            "The receiver failed: its own log at that time says why, and its answer (`postrider show`) may.".to_owned()
+        }
+        _ => "The receiver's answer (`postrider show`) and its log may say why.".to_owned(),
+    }
+}
+
+fn refused_sender(profile: ProfileName) -> String {
+    match provider::profile(profile).schemes.is_empty() {
+        true => "This profile is unsigned, so the receiver or a firewall before it wants something else: a header \
+                 that the endpoint does not send (--header), or this machine's address on a list."
+            .to_owned(),
+        false => "The receiver does not believe the signature, or a firewall before it lets nobody in: compare both \
+                  sides' secrets with `postrider sign` and `postrider verify`, and make sure that it checks the raw \
+                  bytes of the body."
+            .to_owned(),
+    }
+}
+
+fn too_large(size: u64) -> String {
+    let express = "express.json() refuses more than 100 kB unless it is given a larger limit, and nginx more than 1 \
+                   MB (client_max_body_size)";
+    match size > EXPRESS_BODY_LIMIT as u64 {
+        true => format!("The body has {size} bytes and the receiver takes fewer: {express}."),
+        false => format!("The body has only {size} bytes, so the receiver's limit is very low ({express})."),
+    }
+}
+
+fn timed_out(stage: Stage, terms: &Terms) -> String {
+    match stage {
+        Stage::Dns => "This machine's name server does not answer: check /etc/resolv.conf and the network.".to_owned(),
+        Stage::Connect => {
+            "Nothing answers at that address: the host is down, or a firewall drops the packets.".to_owned()
+        }
+        Stage::Tls => {
+            "Something listens there and does not speak TLS in time: a wrong port, a plain-HTTP server, or a proxy in \
+                       between."
+                .to_owned()
+        }
+        Stage::Answer => format!(
+            "The receiver got the request and was too slow: it should answer first and work afterwards, within {}. It \
+             may have done its work all the same. --timeout of an endpoint allows up to 30 s.",
+            terms.timeout
+        ),
+    }
+}
+
+fn unreachable(stage: Stage, error: &str, endpoint: &Endpoint) -> String {
+    let says = |text: &str| error.contains(text);
+    match stage {
+        Stage::Dns => format!("Check the host in {}, and this machine's name server.", plain(&redacted(&endpoint.url))),
+        Stage::Connect if says("refused") => {
+            "Nothing listens on that port: the receiver is not running, or the port is wrong.".to_owned()
+        }
+        Stage::Connect => "The host is down, a firewall drops the packets, or this machine has no route there \
+                           (delivery.connect_timeout_ms limits the wait)."
+            .to_owned(),
+        Stage::Tls if says("issuer") => "If the receiver's certificate is of a private authority, name that in \
+                                         safety.extra_roots_file; otherwise the receiver does not send its \
+                                         intermediate certificates."
+            .to_owned(),
+        Stage::Tls if says("certificate") => "The receiver's operator must renew or correct the \
+                            certificate."
+            .to_owned(),
+        Stage::Tls => "Check that the URL's port speaks TLS 1.2 or newer.".to_owned(),
+        Stage::Answer => "The receiver, or a proxy before it, hung up: its log at that time says why. It may have \
+                          done its work all the same."
+            .to_owned(),
+    }
+}
+
+fn blocked(reason: &str) -> String {
+    let says = |text: &str| reason.contains(text);
+    if says("allow_http") {
+        "If plain HTTP is meant, set safety.allow_http = true and start the daemon again.".to_owned()
+    } else if says("digest") {
+        "The store is damaged: stop postrider, keep a copy of the file, and restore a backup.".to_owned()
+    } else if says(" is in ") || says("allow") {
+        "If this address is meant, name it in safety.allow_addresses and start the daemon again; otherwise the \
+         receiver's name points where it must not."
+            .to_owned()
+    } else {
+        OTHER_URL.to_owned()
+    }
+}

@@ -30,4 +30,5 @@ pub mod observe;
 pub mod store;
 
 // 4 shell
+pub mod daemon;
 pub mod operations;

@@ -2,4 +2,6 @@
 
 mod conformance;
 mod courier;
+mod isolation;
 mod receivers;
+mod sim;

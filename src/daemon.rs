@@ -1,0 +1,146 @@
+//! The daemon: performs the engine's actions and feeds back what came of them.
+//! It owns the clock, the signals, the store's thread and the couriers' tasks; it decides nothing.
+
+pub mod clock;
+pub mod exchange;
+mod keeper;
+mod work;
+
+use std::path::Path;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::courier::Courier;
+use crate::observe::{Notice, tell};
+use crate::operations::Rules;
+use crate::store::sqlite::{self, LockError, SqliteStore};
+use crate::store::{Command, Reply, Store, StoreError};
+use crate::time::Span;
+
+/// Why a daemon did not start, or stopped before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// Another daemon holds the store.
+    #[error("{0}")]
+    Held(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The machine refused something that is needed: a lock file, a thread, certificates.
+    #[error("{0}")]
+    Machine(String),
+}
+
+/// How a daemon that ran came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Asked to stop, it let everything in flight end and recorded it.
+    Drained,
+    /// Asked a second time, it stopped at once; what was in flight is tried again by the next start.
+    AtOnce,
+}
+
+/// How much longer than its timeout an attempt's lease lasts: the answer's body, and a store that is slow to record.
+const LEASE_SLACK: Span = Span::from_seconds(15);
+
+/// Runs until SIGTERM or SIGINT, then drains; a second signal ends it at once.
+pub fn run(config: &Config) -> Result<Ended, Failed> {
+    shield();
+    let (stop, stops) = mpsc::unbounded_channel();
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        listen(&stop)?;
+        serve(config, stops).await
+    });
+    // A name that the system still looks up keeps nobody from leaving.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Runs until something is sent on `stops`, then drains; a second sending ends it at once. Blocks its thread.
+pub fn run_until(config: &Config, stops: mpsc::UnboundedReceiver<()>) -> Result<Ended, Failed> {
+    runtime()?.block_on(serve(config, stops))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
+    // One thread: couriers wait much and compute little, and the store has a thread of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failed::Machine(format!("the runtime cannot start: {error}")))
+}
+
+async fn serve(config: &Config, stops: mpsc::UnboundedReceiver<()>) -> Result<Ended, Failed> {
+    let path = &config.store.path;
+    let _lock = sqlite::lock(path).map_err(|error| locked(path, error))?;
+    let mut store = SqliteStore::open(path)?;
+    let courier = courier(config)?;
+    let clock = clock::Clock::new();
+    let replies = store.apply(clock.now(), &[Command::Recover])?;
+    let [Reply::Done(recovered)] = replies[..] else { unreachable!("{replies:?} does not answer a recovery") };
+    let counts = store.counts(clock.now())?;
+    tell(&Notice::Started {
+        store: path,
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+        endpoints: store.endpoints()?.iter().filter(|endpoint| endpoint.name.is_some()).count() as u64,
+        pending: counts.pending,
+        recovered,
+    });
+    work::Work::new(config, clock, courier, Box::new(store))?.until(stops).await
+}
+
+fn locked(path: &Path, error: LockError) -> Failed {
+    match error {
+        LockError::Held { pid } => {
+            let holder = pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+            Failed::Held(format!(
+                "{} is served by {holder} already; stop that one first, or give this one a store.path of its own",
+                path.display()
+            ))
+        }
+        LockError::Io { path, error } => Failed::Machine(format!(
+            "the lock file {} cannot be used: {error}; its folder must exist and be writable for this user",
+            path.display()
+        )),
+    }
+}
+
+fn courier(config: &Config) -> Result<Courier, Failed> {
+    let mut settings = Rules::of(config).safety;
+    if let Some(path) = &config.safety.extra_roots_file {
+        let unreadable = |error: &dyn std::fmt::Display| {
+            Failed::Machine(format!(
+                "safety.extra_roots_file {} is no PEM file of certificates: {error}",
+                path.display()
+            ))
+        };
+        let roots: Result<Vec<CertificateDer<'static>>, _> =
+            CertificateDer::pem_file_iter(path).and_then(|certificates| certificates.collect());
+        settings.extra_roots = roots.map_err(|error| unreadable(&error))?;
+        if settings.extra_roots.is_empty() {
+            return Err(unreadable(&"it holds none"));
+        }
+    }
+    Courier::new(settings).map_err(Failed::Machine)
+}
+
+/// Sends on `stop` for each SIGTERM and SIGINT from now on.
+fn listen(stop: &mpsc::UnboundedSender<()>) -> Result<(), Failed> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let unheard = |error| Failed::Machine(format!("signals cannot be handled: {error}"));
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signals = signal(kind).map_err(unheard)?;
+        let stop = stop.clone();
+        tokio::spawn(async move { while signals.recv().await.is_some() && stop.send(()).is_ok() {} });
+    }
+    Ok(())
+}
+
+/// Room for many connections, and no memory with secrets in a core file. Each is worth having and none is needed.
+fn shield() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let files = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum });
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: getrlimit(Resource::Core).maximum });
+}

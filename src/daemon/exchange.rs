@@ -1,0 +1,62 @@
+//! Between engine and store, which do not know each other: actions as commands, replies as inputs.
+//! Pure, so that the simulation translates exactly as the daemon does.
+
+use crate::delivery::Verdict;
+use crate::endpoint::{Endpoint, EndpointState};
+use crate::engine::{Action, Input, LanePlan};
+use crate::provider;
+use crate::store::{Command, Recorded, Reply};
+
+/// What the store is to do for an action; `None` for what the courier does.
+pub fn command(action: &Action) -> Option<Command> {
+    match action {
+        Action::Lease(request) => Some(Command::Lease(request.clone())),
+        Action::Record(record) => Some(Command::Record(record.clone())),
+        Action::Release { delivery, token } => Some(Command::Release { delivery: *delivery, token: *token }),
+        Action::Bury { lane, limit } => Some(Command::Bury { lane: *lane, limit: *limit }),
+        Action::Carry(_) => None,
+    }
+}
+
+/// What the engine is told about an action that the store was asked to perform; `None` for `reply` means that it
+/// failed, and nothing of it happened.
+pub fn input(action: Action, reply: Option<Reply>) -> Option<Input> {
+    match (action, reply) {
+        (Action::Lease(request), Some(Reply::Leased(leased))) => {
+            Some(Input::Leased { lane: request.lane, leases: leased.leases, next_due: leased.next_due })
+        }
+        (Action::Lease(request), None) => Some(Input::LeaseFailed { lane: request.lane }),
+        (Action::Record(record), Some(Reply::Recorded(recorded))) => Some(Input::Recorded {
+            lane: record.endpoint,
+            verdict: settled(record.verdict, recorded),
+            counted: recorded == Recorded::Counted,
+        }),
+        (Action::Record(record), None) => Some(Input::RecordFailed { record }),
+        (Action::Bury { lane, .. }, Some(Reply::Done(ended))) => Some(Input::Buried { lane, ended: Some(ended) }),
+        (Action::Bury { lane, .. }, None) => Some(Input::Buried { lane, ended: None }),
+        // A lease that could not be given back ends by itself.
+        (Action::Release { .. }, _) | (Action::Carry(_), _) => None,
+        (action, Some(reply)) => unreachable!("{reply:?} does not answer {action:?}"),
+    }
+}
+
+fn settled(verdict: Verdict, recorded: Recorded) -> Verdict {
+    match recorded {
+        Recorded::Counted | Recorded::Lost => verdict,
+        Recorded::LateAccepted => Verdict::Delivered,
+    }
+}
+
+/// How the engine is to serve an endpoint.
+pub fn plan(endpoint: &Endpoint, default_concurrency: u32) -> LanePlan {
+    LanePlan {
+        lane: endpoint.id,
+        terms: provider::terms(endpoint.profile, &endpoint.overrides),
+        concurrency: endpoint.overrides.concurrency.unwrap_or(default_concurrency).max(1),
+        rate: endpoint.overrides.rate,
+        active: match endpoint.state {
+            EndpointState::Active => true,
+            EndpointState::Disabled { .. } | EndpointState::Removed { .. } => false,
+        },
+    }
+}

@@ -1,0 +1,395 @@
+//! The daemon's loop: one place where clock, store, couriers and signals meet the engine.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::clock::Clock;
+use super::keeper::{Answer, Job, Keeper, Look};
+use super::{Ended, Failed, LEASE_SLACK, exchange};
+use crate::config::Config;
+use crate::courier::Courier;
+use crate::delivery::{Carried, DeadReason, DeliveryId, Lease, Record, Reply as Brought, Timings, Token, Verdict};
+use crate::endpoint::{Endpoint, EndpointId};
+use crate::engine::{Action, Engine, Input, Limits};
+use crate::event::Event;
+use crate::observe::{AttemptEnded, Notice, tell};
+use crate::provider;
+use crate::request;
+use crate::store::{Recorded, Reply, Store, StoreError};
+use crate::time::{Span, Time};
+
+/// Endpoints and lanes are read anew this often even if nobody seems to have changed them.
+const ROUND: Span = Span::from_seconds(30);
+/// Old events are looked for this often, and again soon where there were many.
+const PRUNE_EVERY: Span = Span::from_minutes(10);
+const PRUNE_AGAIN: Span = Span::from_seconds(1);
+const PRUNED_AT_ONCE: u32 = 500;
+/// A store that failed is not looked at again before this.
+const STORE_PATIENCE: Span = Span::from_ms(500);
+/// How long a drain may go on after the longest timeout, while the store refuses what is to be recorded.
+const DRAIN_PATIENCE: Span = Span::from_seconds(45);
+
+pub(super) struct Work {
+    config: Config,
+    clock: Clock,
+    engine: Engine,
+    keeper: Keeper,
+    answers: UnboundedReceiver<Answer>,
+    /// One job is with the store; what it is to do next gathers in `gathered`.
+    asked: bool,
+    gathered: Vec<Action>,
+    look: Look,
+    /// The clock stepped by so much at that time, and the store has not moved what waits yet.
+    shift: Option<(Time, Span)>,
+    courier: Courier,
+    couriers: JoinSet<(DeliveryId, Token, Carried)>,
+    /// What the tasks carry, for when one of them panics.
+    tasks: HashMap<tokio::task::Id, (DeliveryId, Token)>,
+    endpoints: HashMap<EndpointId, Arc<Endpoint>>,
+    /// What the attempts carry that are in flight or not recorded yet.
+    cargo: HashMap<(DeliveryId, Token), Cargo>,
+    poll_at: Time,
+    round_at: Time,
+    prune_at: Time,
+    failing_since: Option<Time>,
+    last_error: Option<StoreError>,
+    draining_since: Option<Time>,
+}
+
+/// The endpoint as it was when the attempt began: it may be removed meanwhile.
+struct Cargo {
+    event: Arc<Event>,
+    endpoint: Option<Arc<Endpoint>>,
+}
+
+impl Work {
+    pub(super) fn new(config: &Config, clock: Clock, courier: Courier, store: Box<dyn Store>) -> Result<Self, Failed> {
+        let limits = Limits {
+            in_flight: config.delivery.in_flight,
+            body_bytes: config.delivery.in_flight_body_bytes,
+            lease_slack: LEASE_SLACK,
+        };
+        let seed = getrandom::u64()
+            .map_err(|error| Failed::Machine(format!("the machine gives no random numbers: {error}")))?;
+        let (keeper, answers) = Keeper::start(store)
+            .map_err(|error| Failed::Machine(format!("the store's thread cannot start: {error}")))?;
+        let now = clock.now();
+        Ok(Work {
+            config: config.clone(),
+            engine: Engine::new(limits, seed),
+            keeper,
+            answers,
+            asked: false,
+            gathered: Vec::new(),
+            look: Look::All,
+            shift: None,
+            courier,
+            couriers: JoinSet::new(),
+            tasks: HashMap::new(),
+            endpoints: HashMap::new(),
+            cargo: HashMap::new(),
+            poll_at: now,
+            round_at: now + ROUND,
+            prune_at: now + Span::from_minutes(1),
+            failing_since: None,
+            last_error: None,
+            draining_since: None,
+            clock,
+        })
+    }
+
+    pub(super) async fn until(mut self, mut stops: UnboundedReceiver<()>) -> Result<Ended, Failed> {
+        loop {
+            // Not left to the timer alone: while answers keep coming, nothing would wait for it.
+            if self.clock.now() >= self.poll_at {
+                self.passed();
+            }
+            self.ask();
+            if self.engine.is_drained() && !self.asked {
+                return self.drained();
+            }
+            if self.drain_is_stuck() {
+                return Err(self.stuck());
+            }
+            let wake = self.wake();
+            tokio::select! {
+                biased;
+                Some(()) = stops.recv() => {
+                    if self.draining_since.is_some() {
+                        return Ok(Ended::AtOnce);
+                    }
+                    self.drain();
+                }
+                answer = self.answers.recv() => match answer {
+                    Some(answer) => self.answered(answer)?,
+                    None => return Err(Failed::Machine("the store's thread panicked; this is a fault of postrider".into())),
+                },
+                Some(ended) = self.couriers.join_next_with_id() => self.carried(ended),
+                () = sleep_until(wake) => self.step(Input::Tick),
+            }
+        }
+    }
+
+    /// Hands the store what gathered, unless it still works on the last job.
+    fn ask(&mut self) {
+        if self.asked {
+            return;
+        }
+        self.follow_the_wall();
+        let now = self.clock.now();
+        let mut job = Job { shift: self.shift, ..Job::default() };
+        if now >= self.prune_at && self.draining_since.is_none() {
+            self.prune_at = now + PRUNE_EVERY;
+            let keep = self.config.store.keep_ended;
+            job.prune = keep.map(|keep| (now - keep, PRUNED_AT_ONCE));
+        }
+        job.actions = std::mem::take(&mut self.gathered);
+        job.look = std::mem::take(&mut self.look);
+        let idle = job.actions.is_empty() && job.look == Look::No && job.prune.is_none() && job.shift.is_none();
+        if !idle {
+            job.now = Some(now);
+            self.asked = true;
+            self.keeper.ask(job);
+        }
+    }
+
+    /// Takes over a step of the wall clock, and has what waits moved with it before anything else happens.
+    fn follow_the_wall(&mut self) {
+        let Some(by) = self.clock.step() else { return };
+        let before = self.clock.now();
+        self.clock.follow(by);
+        let (before, earlier) = self.shift.unwrap_or((before, Span::ZERO));
+        self.shift = Some((before, earlier + by));
+        let now = self.clock.now();
+        self.poll_at = now;
+        self.round_at = now + ROUND;
+        self.prune_at = now + PRUNE_EVERY;
+        self.look = Look::All;
+    }
+
+    /// When there is something to do even if nothing happens.
+    fn wake(&self) -> Instant {
+        let now = self.clock.now();
+        let engine = self.engine.wakes_at().unwrap_or(self.poll_at);
+        let wait = self.poll_at.min(engine).since(now).ms().clamp(0, 1000);
+        Instant::now() + Duration::from_millis(wait as u64)
+    }
+
+    /// It is time to look what others did to the store.
+    fn passed(&mut self) {
+        let now = self.clock.now();
+        self.poll_at = now + self.config.delivery.poll;
+        self.look = self.look.max(Look::Changes);
+        if now >= self.round_at {
+            self.round_at = now + ROUND;
+            self.look = Look::All;
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        let mut actions = Vec::new();
+        self.engine.step(self.clock.now(), input, &mut actions);
+        for action in actions {
+            match action {
+                Action::Carry(lease) => self.carry(lease),
+                Action::Lease(_) | Action::Record(_) | Action::Release { .. } | Action::Bury { .. } => {
+                    self.gathered.push(action);
+                }
+            }
+        }
+    }
+
+    fn carry(&mut self, lease: Lease) {
+        let (delivery, token) = (lease.delivery, lease.token);
+        let endpoint = self.endpoints.get(&lease.endpoint).cloned();
+        self.cargo.insert((delivery, token), Cargo { event: lease.event.clone(), endpoint: endpoint.clone() });
+        let courier = self.courier.clone();
+        let started_at = self.clock.now();
+        let task = self.couriers.spawn(async move {
+            let endpoint = endpoint.ok_or_else(|| "its endpoint is gone".to_owned());
+            match endpoint.and_then(|endpoint| request::render(&endpoint, &lease.event, started_at)) {
+                Ok(request) => (delivery, token, courier.carry(&request, started_at).await),
+                Err(reason) => (delivery, token, unsent(started_at, reason)),
+            }
+        });
+        self.tasks.insert(task.id(), (delivery, token));
+    }
+
+    fn carried(&mut self, ended: Result<(tokio::task::Id, (DeliveryId, Token, Carried)), tokio::task::JoinError>) {
+        let now = self.clock.now();
+        let (delivery, token, mut carried) = match ended {
+            Ok((id, carried)) => {
+                self.tasks.remove(&id);
+                carried
+            }
+            // A body or an answer that makes the courier panic must not take the daemon with it.
+            Err(error) => {
+                let (delivery, token) = self.tasks.remove(&error.id()).expect("every task is listed");
+                (delivery, token, unsent(now, "the attempt panicked; this is a fault of postrider".to_owned()))
+            }
+        };
+        // The end is now by this clock, whatever the wall's did meanwhile.
+        carried.finished_at = now;
+        carried.started_at = now - Span::from_ms(carried.timings.total_us as i64 / 1000);
+        self.step(Input::Carried { delivery, token, carried });
+    }
+
+    fn answered(&mut self, answer: Answer) -> Result<(), Failed> {
+        self.asked = false;
+        let now = self.clock.now();
+        if let Some(shifted) = answer.shifted {
+            let (_, by) = self.shift.take().expect("the store moves what it was asked to");
+            tell(&Notice::ClockStepped { by, shifted });
+        }
+        match answer.pruned {
+            Some(events) if events > 0 => {
+                tell(&Notice::Pruned { events });
+                if events == u64::from(PRUNED_AT_ONCE) {
+                    self.prune_at = now + PRUNE_AGAIN;
+                }
+            }
+            Some(_) | None => {}
+        }
+        for (action, reply) in answer.replies {
+            self.tell_of(&action, reply.as_ref(), &answer.buried);
+            if let Some(input) = exchange::input(action, reply) {
+                self.step(input);
+            }
+        }
+        if let Some((endpoints, lanes)) = answer.all {
+            let concurrency = self.config.delivery.concurrency_per_endpoint;
+            let plans = endpoints.iter().map(|endpoint| exchange::plan(endpoint, concurrency)).collect();
+            self.endpoints = endpoints.into_iter().map(|endpoint| (endpoint.id, Arc::new(endpoint))).collect();
+            self.step(Input::Endpoints(plans));
+            self.step(Input::Due(lanes));
+        }
+        if !answer.due.is_empty() {
+            self.step(Input::Due(answer.due));
+        }
+        match answer.error {
+            Some(error) => self.failing(now, error),
+            None => {
+                self.well(now);
+                Ok(())
+            }
+        }
+    }
+
+    /// A store that answers questions is not well before it has written again what it refused to.
+    fn well(&mut self, now: Time) {
+        if !self.engine.store_is_well() {
+            return;
+        }
+        if let Some(since) = self.failing_since.take() {
+            self.last_error = None;
+            tell(&Notice::StoreWell { after: now.since(since) });
+        }
+    }
+
+    /// The store failed: what can pass by itself is waited for, what cannot ends the daemon.
+    fn failing(&mut self, now: Time, error: StoreError) -> Result<(), Failed> {
+        if let StoreError::Unusable(_) = error {
+            return Err(Failed::Store(error));
+        }
+        let retry_at = match self.engine.store_is_well() {
+            true => now + STORE_PATIENCE,
+            false => self.engine.wakes_at().unwrap_or(now),
+        };
+        tell(&Notice::StoreFailing { error: &error.to_string(), retry_in: retry_at.since(now).max(Span::ZERO) });
+        self.failing_since.get_or_insert(now);
+        self.last_error = Some(error);
+        // What was to be looked at still is, but not at once.
+        self.poll_at = now + STORE_PATIENCE;
+        self.round_at = now;
+        Ok(())
+    }
+
+    fn label(&self, endpoint: EndpointId) -> String {
+        self.endpoints.get(&endpoint).map_or_else(|| format!("one-off-{}", endpoint.0), |endpoint| endpoint.label())
+    }
+
+    /// Logs what is on disk now.
+    fn tell_of(&mut self, action: &Action, reply: Option<&Reply>, buried: &HashMap<EndpointId, String>) {
+        match (action, reply) {
+            (Action::Record(record), Some(Reply::Recorded(recorded))) => self.tell_of_attempt(record, *recorded),
+            (Action::Lease(request), Some(Reply::Leased(leased))) => {
+                for delivery in &leased.used_up {
+                    let endpoint = self.label(request.lane);
+                    tell(&Notice::DeliveryUsedUp { delivery: *delivery, endpoint: &endpoint });
+                }
+            }
+            (Action::Bury { lane, .. }, Some(Reply::Done(deliveries))) if *deliveries > 0 => {
+                let endpoint = buried.get(lane).cloned().unwrap_or_else(|| self.label(*lane));
+                tell(&Notice::DeliveriesBuried { endpoint: &endpoint, deliveries: *deliveries });
+            }
+            (Action::Release { delivery, token }, _) => {
+                self.cargo.remove(&(*delivery, *token));
+            }
+            (Action::Lease(_) | Action::Record(_) | Action::Bury { .. } | Action::Carry(_), _) => {}
+        }
+    }
+
+    fn tell_of_attempt(&mut self, record: &Record, recorded: Recorded) {
+        let Some(Cargo { event, endpoint }) = self.cargo.remove(&(record.delivery, record.token)) else { return };
+        let label = endpoint.as_ref().map_or_else(|| self.label(record.endpoint), |endpoint| endpoint.label());
+        if let Some(endpoint) = endpoint {
+            tell(&Notice::AttemptEnded(AttemptEnded {
+                event: &event.id,
+                event_type: &event.event_type,
+                endpoint: &label,
+                profile: endpoint.profile,
+                delivery: record.delivery,
+                attempt: &record.attempt,
+                of: provider::terms(endpoint.profile, &endpoint.overrides).schedule.attempts(),
+                verdict: record.verdict,
+            }));
+        }
+        if record.verdict == Verdict::Dead(DeadReason::EndpointGone) && recorded == Recorded::Counted {
+            tell(&Notice::EndpointDisabled { endpoint: &label, reason: "answered 410" });
+            self.look = Look::All;
+        }
+    }
+
+    fn drain(&mut self) {
+        self.draining_since = Some(self.clock.now());
+        tell(&Notice::Draining { in_flight: self.engine.in_flight() as u64 });
+        self.step(Input::Drain);
+    }
+
+    fn drain_is_stuck(&self) -> bool {
+        let too_long = |since: Time| self.clock.now().since(since) > DRAIN_PATIENCE;
+        self.last_error.is_some() && self.draining_since.is_some_and(too_long)
+    }
+
+    fn stuck(self) -> Failed {
+        let why = self.last_error.map_or_else(String::new, |error| error.to_string());
+        Failed::Machine(format!(
+            "stopped with outcomes that could not be recorded ({why}); the next start tries those deliveries again"
+        ))
+    }
+
+    fn drained(self) -> Result<Ended, Failed> {
+        let now = self.clock.now();
+        let pending =
+            self.keeper.stop().and_then(|mut store| store.counts(now).ok()).map_or(0, |counts| counts.pending);
+        tell(&Notice::Stopped { pending });
+        Ok(Ended::Drained)
+    }
+}
+
+/// An attempt that never went out.
+fn unsent(at: Time, reason: String) -> Carried {
+    Carried {
+        started_at: at,
+        finished_at: at,
+        timings: Timings::default(),
+        remote: None,
+        resent: false,
+        reply: Brought::Blocked { reason },
+    }
+}

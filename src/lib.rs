@@ -32,3 +32,6 @@ pub mod store;
 // 4 shell
 pub mod daemon;
 pub mod operations;
+
+// 5 entrances
+pub mod cli;

@@ -1,7 +1,11 @@
 //! The tests that see postrider from outside: stores, courier, simulation, command line and the real binary.
 
+mod cli;
 mod conformance;
 mod courier;
+mod demo;
 mod isolation;
+mod look;
+mod process;
 mod receivers;
 mod sim;

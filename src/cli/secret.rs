@@ -1,0 +1,144 @@
+//! The secrets and keys that a verb is given: by the name of a file, of a variable or by stdin, never as an argument,
+//! which the shell's history and everybody's `ps` would show. No message repeats what was read.
+
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::{Exit, Failure, is_stdin, output, read, shown};
+use crate::endpoint::{Key, ProfileName, Scheme};
+use crate::operations;
+use crate::provider;
+use crate::signature;
+
+/// More than any secret has, a newline included.
+const MOST_BYTES: usize = 8192;
+
+#[derive(Debug, clap::Args)]
+// Within another verb's arguments, whose group has this name too.
+#[group(skip)]
+pub struct Arguments {
+    /// A file with the shared secret, - for stdin: any text (ensuro), whsec_… (standard)
+    #[arg(long, value_name = "FILE", conflicts_with = "secret_env")]
+    secret_file: Option<PathBuf>,
+    /// The name of an environment variable with the shared secret
+    #[arg(long, value_name = "VARIABLE")]
+    secret_env: Option<String>,
+    /// A file with the private key, - for stdin: 64 hex digits (ensuro), whsk_… (standard)
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+impl Arguments {
+    pub fn is_empty(&self) -> bool {
+        self.secret_file.is_none() && self.secret_env.is_none() && self.key_file.is_none()
+    }
+
+    /// Whether one of them is to be read from stdin.
+    pub fn take_stdin(&self) -> bool {
+        [&self.secret_file, &self.key_file].into_iter().flatten().any(|path| is_stdin(path))
+    }
+
+    /// The keys of an endpoint of this profile.
+    pub fn keys(&self, profile: ProfileName) -> Result<Vec<Key>, Failure> {
+        let data = |message: String| Failure::new(Exit::Data, message);
+        if self.is_empty() && !provider::profile(profile).schemes.is_empty() {
+            return Err(data(missing(profile)));
+        }
+        if [&self.secret_file, &self.key_file].into_iter().flatten().filter(|path| is_stdin(path)).count() > 1 {
+            return Err(Failure::new(Exit::Usage, "stdin can be the secret or the key, not both"));
+        }
+        // The scheme first: a secret that no use can be made of is not read.
+        let scheme = |asymmetric| operations::scheme_of(profile, asymmetric).map_err(data);
+        let mut keys = Vec::new();
+        if let Some(path) = &self.secret_file {
+            keys.push(key(scheme(false)?, &secret_file(path)?)?);
+        }
+        if let Some(name) = &self.secret_env {
+            keys.push(key(scheme(false)?, &variable(name)?)?);
+        }
+        if let Some(path) = &self.key_file {
+            keys.push(key(scheme(true)?, &secret_file(path)?)?);
+        }
+        Ok(keys)
+    }
+}
+
+fn missing(profile: ProfileName) -> String {
+    let which = match profile {
+        ProfileName::Ensuro => {
+            "the shared secret by --secret-file (hmac), or an Ethereum private key by --key-file (eip191)"
+        }
+        ProfileName::Standard => {
+            "the shared secret whsec_… by --secret-file (v1), the private key whsk_… by --key-file (v1a), or both"
+        }
+        ProfileName::Octamile => "nothing",
+    };
+    format!("{profile} notifications are signed: give {which}")
+}
+
+fn key(scheme: Scheme, text: &[u8]) -> Result<Key, Failure> {
+    signature::read_key(scheme, text).map_err(|message| Failure::new(Exit::Data, message))
+}
+
+/// What stands in a file of secrets. One that others can read is taken, and they are told of.
+pub fn secret_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if is_secret(path.as_os_str().as_bytes()) {
+        return Err(Failure::new(
+            Exit::Usage,
+            "a file's name is expected where something like the secret itself was given; it now stands in your \
+             shell's history, so make a new one and keep it in a file",
+        ));
+    }
+    let bytes = match read(path, MOST_BYTES)? {
+        Some(bytes) => Zeroizing::new(bytes),
+        None => {
+            let text = format!("{} has more than {MOST_BYTES} bytes; that is no secret and no key", shown(path));
+            return Err(Failure::new(Exit::Data, text));
+        }
+    };
+    if let (false, Ok(metadata)) = (is_stdin(path), path.metadata()) {
+        let mode = metadata.mode() & 0o777;
+        if metadata.is_file() && mode & 0o077 != 0 {
+            let place = shown(path);
+            output::note(&format!(
+                "warning: {place} is open to others (mode {mode:04o}); `chmod 600 {place}` keeps it to you"
+            ));
+        }
+    }
+    Ok(bytes)
+}
+
+fn variable(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) {
+        return Ok(Zeroizing::new(value.as_bytes().to_vec()));
+    }
+    // What is not like a variable's name may be the secret itself, which must not be repeated.
+    let named = name.len() <= 64 && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    let which = if named { name } else { "that --secret-env names" };
+    Err(Failure::new(Exit::NotFound, format!("the environment variable {which} is not set, or empty")))
+}
+
+fn is_secret(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"0x").unwrap_or(text);
+    let is_hex = digits.len() >= 32 && digits.iter().all(u8::is_ascii_hexdigit);
+    text.starts_with(b"whsec_") || text.starts_with(b"whsk_") || is_hex
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_in_the_place_of_a_file_is_known() {
+        let hex = "0123456789abcdef".repeat(4);
+        for secret in ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsk_x", &hex, &format!("0x{hex}")] {
+            assert!(is_secret(secret.as_bytes()), "{secret}");
+        }
+        for file in ["-", "acme.secret", "/run/secrets/whsec", "deadbeef", "0x"] {
+            assert!(!is_secret(file.as_bytes()), "{file}");
+        }
+    }
+}

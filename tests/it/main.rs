@@ -7,5 +7,7 @@ mod demo;
 mod isolation;
 mod look;
 mod process;
+mod readme;
 mod receivers;
 mod sim;
+mod tidy;

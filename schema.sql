@@ -65,6 +65,8 @@ CREATE TABLE delivery (
     CHECK (token IS NULL OR attempts > 0)
 ) STRICT;
 
+-- Whether an endpoint was ever owed anything, and all that it was.
+CREATE INDEX delivery_by_endpoint ON delivery (endpoint_id);
 -- What is due in one lane, without a look at other lanes or at what has ended.
 CREATE INDEX delivery_due ON delivery (endpoint_id, due_at) WHERE state = 'pending';
 -- What is in flight: few, and asked for by every start.

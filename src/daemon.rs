@@ -72,8 +72,9 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
 
 async fn serve(config: &Config, stops: mpsc::UnboundedReceiver<()>) -> Result<Ended, Failed> {
     let path = &config.store.path;
-    let _lock = sqlite::lock(path).map_err(|error| locked(path, error))?;
+    // The file first: its lock stands beside it, wherever links lead.
     let mut store = SqliteStore::open(path)?;
+    let _lock = sqlite::lock(path).map_err(|error| locked(path, error))?;
     let courier = courier(config)?;
     let clock = clock::Clock::new();
     let replies = store.apply(clock.now(), &[Command::Recover])?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::endpoint::EndpointId;
 use crate::event::Event;
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 /// The store's number of a delivery, shown as `dlv_42`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -250,6 +250,16 @@ pub enum Verdict {
     Delivered,
     RetryAt(Time),
     Dead(DeadReason),
+}
+
+impl Verdict {
+    /// The clock stepped by `by` since this was said.
+    pub fn shift(&mut self, by: Span) {
+        match self {
+            Verdict::RetryAt(at) => *at = *at + by,
+            Verdict::Delivered | Verdict::Dead(_) => {}
+        }
+    }
 }
 
 /// One HTTP try, as it is kept.

@@ -116,8 +116,9 @@ impl fmt::Display for ProfileName {
     }
 }
 
-/// What one endpoint wants otherwise than its profile. `None` and empty mean: as the profile says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What one endpoint wants otherwise than its profile. `None` and empty mean: as the profile says. `Debug` leaves out the
+/// values of headers: they may hold secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
     pub timeout: Option<Span>,
     /// The wait before each retry, in order; their number is the number of retries.
@@ -131,6 +132,22 @@ pub struct Overrides {
     pub concurrency: Option<u32>,
     /// Attempts begun per second.
     pub rate: Option<u32>,
+}
+
+impl fmt::Debug for Overrides {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<(&str, Secret)> =
+            self.headers.iter().map(|(name, _)| (name.as_str(), Secret(Vec::new()))).collect();
+        f.debug_struct("Overrides")
+            .field("timeout", &self.timeout)
+            .field("schedule", &self.schedule)
+            .field("success", &self.success)
+            .field("signature_header", &self.signature_header)
+            .field("headers", &headers)
+            .field("concurrency", &self.concurrency)
+            .field("rate", &self.rate)
+            .finish()
+    }
 }
 
 /// Which status codes mean that the receiver has the notification.
@@ -259,6 +276,9 @@ mod tests {
     fn a_secret_never_shows_in_debug() {
         let key = Key { scheme: Scheme::Hmac, secret: Secret::new(b"topsecret".to_vec()) };
         assert_eq!(format!("{key:?}"), "Key { scheme: Hmac, secret: *** }");
+        let headers = vec![("authorization".to_owned(), "Bearer topsecret".to_owned())];
+        let overrides = format!("{:?}", Overrides { headers, ..Overrides::default() });
+        assert!(overrides.contains("(\"authorization\", ***)") && !overrides.contains("topsecret"), "{overrides}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod chance;
 mod lane;
+mod room;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -16,14 +17,17 @@ use crate::provider::Terms;
 use crate::time::{Span, Time};
 use chance::Chance;
 use lane::{Asked, Lane};
+use room::Room;
 
 /// What all lanes share.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Attempts in flight at once, over all lanes.
     pub in_flight: u32,
-    /// Bytes of the bodies in flight. One body larger than that still goes, alone in its lease.
+    /// Bytes of the bodies in flight, at least `largest_body`.
     pub body_bytes: u64,
+    /// What one body may have, and a lane is reckoned with before its first.
+    pub largest_body: u64,
     /// How much longer than its timeout an attempt's lease lasts.
     pub lease_slack: Span,
 }
@@ -76,6 +80,10 @@ pub enum Input {
         lane: EndpointId,
         ended: Option<u64>,
     },
+    /// The clock stepped by so much, and the store has moved or will move what waits before it does anything else.
+    Stepped {
+        by: Span,
+    },
     /// Time has passed.
     Tick,
     /// Begin nothing new; end what is in flight.
@@ -108,7 +116,7 @@ const LONGEST_STORE_WAIT: Span = Span::from_seconds(5);
 
 #[derive(Debug)]
 pub struct Engine {
-    limits: Limits,
+    room: Room,
     lanes: BTreeMap<EndpointId, Lane>,
     /// When each lane that has something to do can do it; a lane stands here at most once (`Lane::listed`).
     agenda: BTreeSet<(Time, EndpointId)>,
@@ -117,10 +125,6 @@ pub struct Engine {
     /// The same for lanes whose last attempt failed, or that were not tried yet: together they may take half of all.
     unproven: VecDeque<EndpointId>,
     flights: HashMap<(DeliveryId, Token), Flight>,
-    /// In flight or asked for, over all lanes, and in those that are unproven.
-    taken: u32,
-    taken_unproven: u32,
-    taken_bytes: u64,
     /// Outcomes that the store did not take yet, oldest first.
     unrecorded: Vec<Record>,
     store_wait: Option<StoreWait>,
@@ -148,17 +152,13 @@ struct StoreWait {
 impl Engine {
     /// `seed` decides tokens and jitter.
     pub fn new(limits: Limits, seed: u64) -> Self {
-        assert!(limits.in_flight > 0, "an engine without room does nothing");
         Engine {
-            limits,
+            room: Room::new(limits),
             lanes: BTreeMap::new(),
             agenda: BTreeSet::new(),
             proven: VecDeque::new(),
             unproven: VecDeque::new(),
             flights: HashMap::new(),
-            taken: 0,
-            taken_unproven: 0,
-            taken_bytes: 0,
             unrecorded: Vec::new(),
             store_wait: None,
             recording: 0,
@@ -190,6 +190,7 @@ impl Engine {
                 self.store_failed(now);
             }
             Input::Buried { lane, ended } => self.buried(now, lane, ended),
+            Input::Stepped { by } => self.unrecorded.iter_mut().for_each(|record| record.verdict.shift(by)),
             Input::Tick => {}
             Input::Drain => self.draining = true,
         }
@@ -210,7 +211,7 @@ impl Engine {
 
     /// Draining, and nothing is left in flight or unrecorded.
     pub fn is_drained(&self) -> bool {
-        self.draining && self.taken == 0 && self.recording == 0 && self.unrecorded.is_empty()
+        self.draining && self.room.is_empty() && self.recording == 0 && self.unrecorded.is_empty()
     }
 
     /// The store did what it was asked last.
@@ -290,63 +291,67 @@ impl Engine {
 
     fn serve(&mut self, now: Time, actions: &mut Vec<Action>) {
         for _ in 0..self.proven.len() {
-            if self.taken >= self.limits.in_flight {
-                return;
-            }
             let Some(id) = self.proven.pop_front() else { break };
-            match self.lanes.get(&id).is_some_and(|lane| !lane.proven) {
-                true => self.unproven.push_back(id),
-                false => self.ask(now, id, actions),
+            if self.lanes.get(&id).is_some_and(|lane| !lane.proven) {
+                self.unproven.push_back(id);
+            } else if !self.ask(now, id, actions) {
+                self.proven.push_front(id);
+                return;
             }
         }
         for _ in 0..self.unproven.len() {
-            if self.taken >= self.limits.in_flight || self.taken_unproven >= unproven_share(&self.limits) {
+            let Some(id) = self.unproven.pop_front() else { break };
+            if !self.ask(now, id, actions) {
+                self.unproven.push_front(id);
                 return;
             }
-            let Some(id) = self.unproven.pop_front() else { break };
-            self.ask(now, id, actions);
         }
     }
 
-    fn ask(&mut self, now: Time, id: EndpointId, actions: &mut Vec<Action>) {
-        let Some(lane) = self.lanes.get_mut(&id) else { return };
+    /// Asks the store for what is due in a lane; false if there is no room for it now.
+    fn ask(&mut self, now: Time, id: EndpointId, actions: &mut Vec<Action>) -> bool {
+        let Some(lane) = self.lanes.get(&id) else { return true };
+        let one = lane.largest_body.unwrap_or(self.room.limits.largest_body);
+        let left = self.room.left(lane.proven, one);
+        let roomy = self.room.is_roomy();
+        let slack = self.room.limits.lease_slack;
+        let lane = self.lanes.get_mut(&id).expect("looked up just now");
         lane.queued = false;
         if lane.ready_at().is_none_or(|at| at > now) {
-            return self.arrange(id);
+            self.arrange(id);
+            return true;
         }
         let Some(plan) = lane.plan.as_ref().filter(|plan| plan.active) else {
             lane.burying = true;
-            return actions.push(Action::Bury { lane: id, limit: BURIED_AT_ONCE });
+            actions.push(Action::Bury { lane: id, limit: BURIED_AT_ONCE });
+            return true;
         };
-        let mut room = self.limits.in_flight - self.taken;
-        if !lane.proven {
-            room = room.min(unproven_share(&self.limits).saturating_sub(self.taken_unproven));
-        }
-        let until = now + plan.terms.timeout + self.limits.lease_slack;
+        let Some((attempts, free_bytes)) = left else {
+            lane.queued = true;
+            return false;
+        };
+        let until = now + plan.terms.timeout + slack;
         let most_attempts = plan.terms.schedule.attempts();
         // While others that are unproven leave room, one that fails may still use half of what it is allowed at best:
         // its backlog then keeps closer to the schedule.
-        let roomy = self.taken_unproven < unproven_share(&self.limits) / 2;
-        let limit = lane.room(now, roomy).min(room);
+        let limit = lane.room(now, roomy).min(attempts);
         if limit == 0 {
-            return self.arrange(id);
+            self.arrange(id);
+            return true;
         }
-        let bytes = (self.limits.body_bytes.saturating_sub(self.taken_bytes) / 4).max(1);
-        lane.ask(now, Asked { limit, bytes, usable_until: now + self.limits.lease_slack });
-        self.taken += limit;
-        self.taken_unproven += if lane.proven { 0 } else { limit };
-        self.taken_bytes += bytes;
+        let bytes = one.saturating_mul(u64::from(limit)).min(free_bytes / 4).max(one);
+        lane.ask(now, Asked { limit, bytes, usable_until: now + slack });
+        self.room.take(limit, bytes, lane.proven);
         let token = Token((self.chance.next() >> 1) as i64);
         actions.push(Action::Lease(LeaseRequest { lane: id, limit, bytes, until, token, most_attempts }));
+        true
     }
 
     /// The store answered a lane's request with `leases` leases: what was set aside for it is free again.
     fn answered(&mut self, id: EndpointId, leases: u32, now: Time) -> Asked {
         let lane = self.lanes.get_mut(&id).expect("only known lanes ask");
         let asked = lane.answered(leases, now);
-        self.taken -= asked.limit - leases;
-        self.taken_unproven -= if lane.proven { 0 } else { asked.limit - leases };
-        self.taken_bytes -= asked.bytes;
+        self.room.give_back(asked.limit - leases, asked.bytes, lane.proven);
         self.arrange(id);
         asked
     }
@@ -366,12 +371,16 @@ impl Engine {
         let usable = !self.draining && now <= asked.usable_until;
         for lease in leases {
             let bytes = lease.event.body.len() as u64;
+            let lane = self.lanes.get_mut(&id).expect("only known lanes ask");
+            lane.carries(bytes);
+            self.room.take(0, bytes, lane.proven);
             if !usable {
-                self.landed(id, 0);
+                // What is given back is due again at once.
+                lane.owes_at(now);
+                self.landed(id, bytes);
                 actions.push(Action::Release { delivery: lease.delivery, token: lease.token });
                 continue;
             }
-            self.taken_bytes += bytes;
             let flight = Flight { lane: id, attempt: lease.attempt, bytes };
             let other = self.flights.insert((lease.delivery, lease.token), flight);
             assert!(other.is_none(), "a token was drawn twice for {}", lease.delivery);
@@ -382,10 +391,8 @@ impl Engine {
     /// An attempt of this lane is over.
     fn landed(&mut self, id: EndpointId, bytes: u64) {
         let lane = self.lanes.get_mut(&id).expect("only known lanes fly");
-        lane.landed();
-        self.taken -= 1;
-        self.taken_unproven -= u32::from(!lane.proven);
-        self.taken_bytes -= bytes;
+        lane.landed(bytes);
+        self.room.give_back(1, bytes, lane.proven);
         self.arrange(id);
     }
 
@@ -401,11 +408,9 @@ impl Engine {
         let verdict = judge::verdict(&outcome, Some(&carried.reply), terms, flight.attempt, carried.finished_at, draw);
         let was_proven = lane.proven;
         lane.learn(outcome.is_accepted());
-        let open = lane.in_flight + lane.asked_limit();
-        match (was_proven, lane.proven) {
-            (true, false) => self.taken_unproven += open,
-            (false, true) => self.taken_unproven -= open,
-            (true, true) | (false, false) => {}
+        let (open, bytes) = lane.open();
+        if lane.proven != was_proven {
+            self.room.turn(open, bytes, lane.proven);
         }
         if let Verdict::RetryAt(at) = verdict {
             lane.owes_at(at);
@@ -456,11 +461,6 @@ impl Engine {
         };
         self.store_wait = Some(StoreWait { until: Some(now + wait), wait });
     }
-}
-
-/// Endpoints that hang can never take all room: those not known to answer share half of it.
-fn unproven_share(limits: &Limits) -> u32 {
-    limits.in_flight.div_ceil(2)
 }
 
 /// The attempt as it is kept.

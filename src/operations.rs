@@ -103,7 +103,13 @@ pub struct Owed {
 }
 
 /// Checks an event against every rule, then stores it with its deliveries in one durable commit.
+///
+/// An id that is there already is answered before any rule is asked: what was accepted once stays accepted, whatever became
+/// of its endpoint or of the rules since.
 pub fn enqueue(store: &mut dyn Store, rules: &Rules, now: Time, asked: Submission) -> Result<Accepted, Refused> {
+    if let Some(accepted) = known(store, &asked)? {
+        return Ok(accepted);
+    }
     if asked.body.len() > rules.max_body_bytes {
         return Err(Refused::Invalid(format!(
             "the body has {} bytes, more than store.max_body_bytes = {} allows",
@@ -120,30 +126,51 @@ pub fn enqueue(store: &mut dyn Store, rules: &Rules, now: Time, asked: Submissio
     };
     let event_type = event_type(&asked, &known)?;
     let (recipients, checked) = recipients(rules, &asked, &event_type, &known)?;
-    let digest = signature::digest(&asked.body);
+    let (digest, fingerprint) = (signature::digest(&asked.body), fingerprint(&asked));
     let event = NewEvent {
         id: asked.id.clone().unwrap_or_else(fresh_id),
         event_type: event_type.clone(),
-        content_type: content_type.clone(),
+        content_type,
         digest,
         recipients,
-        fingerprint: fingerprint(&event_type, &content_type, &asked.target, &digest),
+        fingerprint,
         once: checked.once,
         body: asked.body,
     };
     let id = event.id.clone();
-    let enqueued = match one(store.apply(now, &[Command::Enqueue(event)])?) {
+    let reply = one(store.apply(now, &[Command::Enqueue(event)])?);
+    accepted(store, &id, event_type, reply, checked.warnings)
+}
+
+/// The answer to an id that is there already.
+fn known(store: &mut dyn Store, asked: &Submission) -> Result<Option<Accepted>, Refused> {
+    let Some(id) = &asked.id else { return Ok(None) };
+    let digest = signature::digest(&asked.body);
+    let Some(reply) = store.again(id, &fingerprint(asked), &digest)? else { return Ok(None) };
+    let Some(event) = store.event(id)? else { return Ok(None) };
+    accepted(store, id, event.event_type, reply, Vec::new()).map(Some)
+}
+
+fn accepted(
+    store: &mut dyn Store,
+    id: &EventId,
+    event_type: EventType,
+    reply: Reply,
+    warnings: Vec<String>,
+) -> Result<Accepted, Refused> {
+    let enqueued = match reply {
         Reply::Enqueued(enqueued) => enqueued,
-        Reply::Refused(refusal) => return Err(refused(&id, refusal)),
+        Reply::Refused(refusal) => return Err(refused(id, refusal)),
         other => unreachable!("{other:?} does not answer an enqueue"),
     };
-    let mut deliveries = Vec::with_capacity(enqueued.deliveries.len());
-    for (delivery, endpoint) in enqueued.deliveries {
-        let endpoint = store.endpoint(endpoint)?.map_or_else(|| "?".to_owned(), |endpoint| endpoint.label());
-        deliveries.push(Owed { delivery, endpoint });
-    }
+    // The event is on disk: a name that cannot be read now must not make it look refused.
+    let mut owed = |(delivery, endpoint): (DeliveryId, EndpointId)| {
+        let known = store.endpoint(endpoint).ok().flatten();
+        Owed { delivery, endpoint: known.map_or_else(|| format!("endpoint {}", endpoint.0), |known| known.label()) }
+    };
+    let deliveries = enqueued.deliveries.into_iter().map(&mut owed).collect();
     let (accepted_at, again) = (enqueued.accepted_at, enqueued.again);
-    Ok(Accepted { event: id, event_type, accepted_at, again, deliveries, warnings: checked.warnings })
+    Ok(Accepted { event: id.clone(), event_type, accepted_at, again, deliveries, warnings })
 }
 
 /// A time-sorted id, so that the index of ids grows at its end.
@@ -234,15 +261,15 @@ fn check(profile: ProfileName, event_type: &EventType, body: &[u8]) -> Result<pr
 }
 
 /// SHA-256 over all that the caller asked for. Each part is preceded by its length, so that no two requests collide.
-fn fingerprint(event_type: &EventType, content_type: &str, target: &Target, digest: &[u8; 32]) -> [u8; 32] {
+fn fingerprint(asked: &Submission) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut add = |part: &[u8]| {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     };
-    add(event_type.as_str().as_bytes());
-    add(content_type.as_bytes());
-    match target {
+    add(asked.event_type.as_ref().map_or("", EventType::as_str).as_bytes());
+    add(asked.content_type.as_deref().unwrap_or("").as_bytes());
+    match &asked.target {
         Target::Subscribers => add(b"subscribers"),
         Target::Endpoints(names) => {
             add(b"endpoints");
@@ -257,7 +284,7 @@ fn fingerprint(event_type: &EventType, content_type: &str, target: &Target, dige
             add(profile.as_str().as_bytes());
         }
     }
-    add(digest);
+    add(&asked.body);
     hash.finalize().into()
 }
 

@@ -15,6 +15,17 @@ pub struct Schedule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draw(pub u32);
 
+/// How long after the beginning of an attempt the next one may begin, if `times` attempts in a row ended with their
+/// daemon: at once after the first, then 30 s doubled up to 10 minutes. A process that dies again and again must not use
+/// up in a minute what the schedule spreads over an hour.
+pub fn after_unknown(times: u32) -> Span {
+    let schedule = Schedule::doubling(Span::from_seconds(30), Span::from_minutes(10), 6);
+    match times.checked_sub(2) {
+        Some(index) => schedule.delays[(index as usize).min(schedule.delays.len() - 1)],
+        None => Span::ZERO,
+    }
+}
+
 impl Schedule {
     /// The retries' longest list: the store counts attempts in memory-sized numbers, and a person must be able to read it.
     pub const MOST_RETRIES: usize = 100;

@@ -24,7 +24,7 @@ pub trait Store: Send {
     /// What others did to the store since this was last asked; never less, though it may tell of own work too.
     fn changes(&mut self) -> Result<Changes, StoreError>;
 
-    /// Every endpoint that is not removed, by id.
+    /// Every registered endpoint that is not removed, and every other that is still owed something, by id.
     fn endpoints(&mut self) -> Result<Vec<Endpoint>, StoreError>;
 
     /// One endpoint, removed or not.
@@ -32,6 +32,9 @@ pub trait Store: Send {
 
     /// One registered endpoint that is not removed.
     fn endpoint_named(&mut self, name: &EndpointName) -> Result<Option<Endpoint>, StoreError>;
+
+    /// The answer to an event whose id is there already: what `Enqueue` would answer, without storing anything.
+    fn again(&mut self, id: &EventId, fingerprint: &[u8; 32], digest: &[u8; 32]) -> Result<Option<Reply>, StoreError>;
 
     fn event(&mut self, id: &EventId) -> Result<Option<Event>, StoreError>;
 
@@ -64,15 +67,16 @@ pub enum Command {
     /// Gives back a lease that was not used: the attempt is not counted, the delivery is due at once. -> `Done`.
     Release { delivery: DeliveryId, token: Token },
     /// Frees the leases of a daemon that is known to be dead: each attempt in flight is closed as unknown, its
-    /// delivery is due at once. Only for whoever holds the store alone. -> `Done` with their number.
+    /// delivery is due `schedule::after_unknown` its beginning, which is at once unless it was unknown before. What was
+    /// never tried is due now at the latest. Only for whoever holds the store alone. -> `Done` with their number.
     Recover,
     /// Ends up to `limit` pending deliveries of an endpoint that is gone. -> `Done` with their number.
     Bury { lane: EndpointId, limit: u32 },
-    /// Moves every `due_at` after `now` by `by`: the clock stepped by that much. Deliveries that were never attempted
-    /// stay: they are due since they were accepted, by whichever clock. -> `Done` with their number.
+    /// The clock stepped by `by`: every `due_at` after `now` moves with it, and what is due already stays due, as does
+    /// what was never attempted (it is due since it was accepted, by whichever clock). -> `Done` with their number.
     Shift { by: Span },
-    /// Deletes up to `limit` events that were accepted before `before` and owe nothing more, in the order they were
-    /// stored. -> `Done` with their number.
+    /// Deletes up to `limit` events that were accepted before `before` and owe nothing more, oldest first. -> `Done` with
+    /// their number.
     Prune { before: Time, limit: u32 },
     /// -> `EndpointAdded`, or `Refused` if the name is taken.
     AddEndpoint(NewEndpoint),

@@ -6,6 +6,7 @@ use crate::endpoint::{Endpoint, EndpointState};
 use crate::engine::{Action, Input, LanePlan};
 use crate::provider;
 use crate::store::{Command, Recorded, Reply};
+use crate::time::Span;
 
 /// What the store is to do for an action; `None` for what the courier does.
 pub fn command(action: &Action) -> Option<Command> {
@@ -15,6 +16,26 @@ pub fn command(action: &Action) -> Option<Command> {
         Action::Release { delivery, token } => Some(Command::Release { delivery: *delivery, token: *token }),
         Action::Bury { lane, limit } => Some(Command::Bury { lane: *lane, limit: *limit }),
         Action::Carry(_) => None,
+    }
+}
+
+/// Readies the actions of one commit. Outcomes go first: a lease in the same commit must not take what they end.
+pub fn order(actions: &mut [Action]) {
+    actions.sort_by_key(|action| match action {
+        Action::Record(_) => 0,
+        Action::Release { .. } => 1,
+        Action::Bury { .. } => 2,
+        Action::Lease(_) => 3,
+        Action::Carry(_) => 4,
+    });
+}
+
+/// The clock stepped by `by` since the action was decided.
+pub fn shift(action: &mut Action, by: Span) {
+    match action {
+        Action::Record(record) => record.verdict.shift(by),
+        Action::Lease(request) => request.until = request.until + by,
+        Action::Release { .. } | Action::Bury { .. } | Action::Carry(_) => {}
     }
 }
 

@@ -72,6 +72,7 @@ impl Work {
         let limits = Limits {
             in_flight: config.delivery.in_flight,
             body_bytes: config.delivery.in_flight_body_bytes,
+            largest_body: config.store.max_body_bytes as u64,
             lease_slack: LEASE_SLACK,
         };
         let seed = getrandom::u64()
@@ -149,6 +150,7 @@ impl Work {
             job.prune = keep.map(|keep| (now - keep, PRUNED_AT_ONCE));
         }
         job.actions = std::mem::take(&mut self.gathered);
+        exchange::order(&mut job.actions);
         job.look = std::mem::take(&mut self.look);
         let idle = job.actions.is_empty() && job.look == Look::No && job.prune.is_none() && job.shift.is_none();
         if !idle {
@@ -165,6 +167,9 @@ impl Work {
         self.clock.follow(by);
         let (before, earlier) = self.shift.unwrap_or((before, Span::ZERO));
         self.shift = Some((before, earlier + by));
+        // What was decided by the old clock and is not recorded yet moves with what is.
+        self.gathered.iter_mut().for_each(|action| exchange::shift(action, by));
+        self.step(Input::Stepped { by });
         let now = self.clock.now();
         self.poll_at = now;
         self.round_at = now + ROUND;

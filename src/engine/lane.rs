@@ -13,6 +13,10 @@ pub(super) struct Lane {
     /// Nothing is due before this; something may be due then. `None`: nothing is owed.
     pub(super) next_due: Option<Time>,
     pub(super) in_flight: u32,
+    /// Bytes of the bodies in flight.
+    bytes: u64,
+    /// The largest body that it carried so far; `None` before the first.
+    pub(super) largest_body: Option<u64>,
     asked: Option<Asked>,
     pub(super) burying: bool,
     /// Where it stands on the agenda.
@@ -28,6 +32,9 @@ pub(super) struct Lane {
     held: bool,
     bucket: Bucket,
 }
+
+/// The next body may be larger than any before, but hardly than this if all were small.
+const SMALL_BODY: u64 = 64 * 1024;
 
 /// A request to the store that is not answered yet.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +52,8 @@ impl Lane {
             last_terms: None,
             next_due: None,
             in_flight: 0,
+            bytes: 0,
+            largest_body: None,
             asked: None,
             burying: false,
             listed: None,
@@ -116,13 +125,22 @@ impl Lane {
     }
 
     /// An attempt is over.
-    pub(super) fn landed(&mut self) {
+    pub(super) fn landed(&mut self, bytes: u64) {
         self.in_flight -= 1;
+        self.bytes -= bytes;
         self.held = false;
     }
 
-    pub(super) fn asked_limit(&self) -> u32 {
-        self.asked.map_or(0, |asked| asked.limit)
+    /// Attempts and bytes that are in flight or asked for.
+    pub(super) fn open(&self) -> (u32, u64) {
+        self.asked
+            .map_or((self.in_flight, self.bytes), |asked| (self.in_flight + asked.limit, self.bytes + asked.bytes))
+    }
+
+    /// One more body is in flight. Small ones are reckoned with as if they had some kilobytes.
+    pub(super) fn carries(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        self.largest_body = Some(self.largest_body.unwrap_or(SMALL_BODY).max(bytes));
     }
 
     pub(super) fn ask(&mut self, now: Time, asked: Asked) {

@@ -83,7 +83,11 @@ impl Store for MemoryStore {
     }
 
     fn endpoints(&mut self) -> Result<Vec<Endpoint>, StoreError> {
-        Ok(self.state().endpoints.values().filter(|endpoint| !is_removed(endpoint)).cloned().collect())
+        let state = self.state();
+        let owed =
+            |id: EndpointId| state.deliveries.values().any(|row| row.delivery.endpoint == id && row.due_at().is_some());
+        let shown = |endpoint: &&Endpoint| !is_removed(endpoint) && (endpoint.name.is_some() || owed(endpoint.id));
+        Ok(state.endpoints.values().filter(shown).cloned().collect())
     }
 
     fn endpoint(&mut self, id: EndpointId) -> Result<Option<Endpoint>, StoreError> {
@@ -92,6 +96,13 @@ impl Store for MemoryStore {
 
     fn endpoint_named(&mut self, name: &EndpointName) -> Result<Option<Endpoint>, StoreError> {
         Ok(self.state().endpoint_named(name).cloned())
+    }
+
+    fn again(&mut self, id: &EventId, fingerprint: &[u8; 32], digest: &[u8; 32]) -> Result<Option<Reply>, StoreError> {
+        Ok(self.state().again(id, fingerprint, digest).map(|answer| match answer {
+            Ok(enqueued) => Reply::Enqueued(enqueued),
+            Err(refusal) => Reply::Refused(refusal),
+        }))
     }
 
     fn event(&mut self, id: &EventId) -> Result<Option<Event>, StoreError> {

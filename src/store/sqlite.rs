@@ -2,6 +2,7 @@
 //! A batch of commands is one `BEGIN IMMEDIATE` transaction, so what `apply` answers is on disk. `schema.sql` is the
 //! schema; no statement asks SQLite for the time.
 
+mod clear;
 mod codec;
 mod open;
 mod read;
@@ -120,6 +121,10 @@ impl Store for SqliteStore {
 
     fn endpoint_named(&mut self, name: &EndpointName) -> Result<Option<Endpoint>, StoreError> {
         self.read(|connection| read::endpoint_named(connection, name))
+    }
+
+    fn again(&mut self, id: &EventId, fingerprint: &[u8; 32], digest: &[u8; 32]) -> Result<Option<Reply>, StoreError> {
+        self.read(|connection| read::again(connection, id, fingerprint, digest))
     }
 
     fn event(&mut self, id: &EventId) -> Result<Option<Event>, StoreError> {

@@ -275,3 +275,16 @@ fn pipes_get_no_colours() {
         assert!(!out.contains(|c| ('\u{2060}'..='\u{2064}').contains(&c)), "{out:?}");
     }
 }
+
+#[test]
+fn an_accepted_id_is_answered_whatever_became_of_its_endpoint_and_the_rules() {
+    let place = Place::new().with_acme();
+    place.write("body.json", postrider::provider::ensuro::sample("policy/creation").unwrap());
+    let enqueue = "enqueue --endpoint acme --id order-1 body.json";
+    let first = place.json(enqueue);
+    place.done("endpoint remove acme --yes");
+    let again = place.json(enqueue);
+    assert_eq!((&again["again"], &again["deliveries"]), (&true.into(), &first["deliveries"]), "{again}");
+    place.write("body.json", "{}");
+    place.refused(65, enqueue, &["the id order-1 was used", "another body"]);
+}

@@ -60,6 +60,7 @@ macro_rules! every_rule {
         suite! {
             $store: $make;
             enqueueing:
+                an_id_that_is_there_is_answered_without_storing
                 each_recipient_is_owed_it_at_once
                 the_event_is_kept_as_it_came
                 the_same_request_again_gets_the_same_answer
@@ -117,7 +118,10 @@ macro_rules! every_rule {
                 a_clock_step_moves_all_that_lies_ahead
                 a_clock_step_back_moves_it_nearer
                 pruning_keeps_what_is_owed_and_what_is_young
-                pruning_takes_the_first_stored_first
+                pruning_takes_the_oldest_first
+                a_clock_step_back_keeps_due_what_is_due
+                recovery_spaces_what_dies_with_its_daemon_again_and_again
+                recovery_makes_due_what_a_wrong_clock_put_off
                 what_was_pruned_can_come_again
                 pruning_takes_one_off_receivers_that_have_nothing_left
                 a_number_is_never_used_twice;
@@ -132,6 +136,7 @@ macro_rules! every_rule {
                 what_others_move_is_told
                 what_has_ended_meanwhile_need_not_be_told;
             endpoints:
+                a_one_off_is_shown_while_it_is_owed
                 an_endpoint_is_kept_as_it_was_given
                 a_name_is_one_endpoints_while_it_is_there
                 a_removed_endpoint_stays_for_its_history

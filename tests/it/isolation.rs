@@ -25,12 +25,17 @@ struct Bench {
     /// How long each delivery to an endpoint that answers waited for its first attempt, in ms.
     waited: HashMap<DeliveryId, i64>,
     most_in_flight: HashMap<EndpointId, usize>,
+    most_bytes: usize,
     serial: i64,
 }
 
 impl Bench {
     fn new() -> Self {
-        let limits = Limits { in_flight: 256, body_bytes: 1 << 26, lease_slack: Span::from_seconds(15) };
+        Self::within(1 << 26, 5 << 20)
+    }
+
+    fn within(body_bytes: u64, largest_body: u64) -> Self {
+        let limits = Limits { in_flight: 256, body_bytes, largest_body, lease_slack: Span::from_seconds(15) };
         Bench {
             store: SqliteStore::in_memory().unwrap(),
             engine: Engine::new(limits, 1),
@@ -40,6 +45,7 @@ impl Bench {
             hangs: vec![],
             waited: HashMap::new(),
             most_in_flight: HashMap::new(),
+            most_bytes: 0,
             serial: 0,
         }
     }
@@ -66,7 +72,11 @@ impl Bench {
     }
 
     fn owe(&mut self, lane: EndpointId, count: usize) {
-        let digest = signature::digest(b"{}");
+        self.owe_bodies(lane, count, b"{}");
+    }
+
+    fn owe_bodies(&mut self, lane: EndpointId, count: usize, body: &[u8]) {
+        let digest = signature::digest(body);
         let events: Vec<Command> = (0..count)
             .map(|_| {
                 self.serial += 1;
@@ -74,7 +84,7 @@ impl Bench {
                     id: EventId::parse(&format!("e{}", self.serial)).unwrap(),
                     event_type: EventType::parse("policy/creation").unwrap(),
                     content_type: "application/json".into(),
-                    body: (*b"{}").into(),
+                    body: body.into(),
                     digest,
                     recipients: Recipients::Endpoints(vec![lane]),
                     fingerprint: digest,
@@ -119,6 +129,8 @@ impl Bench {
         let lane = lease.endpoint;
         self.flying.insert(self.serial, lease);
         let in_flight = self.flying.values().filter(|flying| flying.endpoint == lane).count();
+        let bytes = self.flying.values().map(|flying| flying.event.body.len()).sum();
+        self.most_bytes = self.most_bytes.max(bytes);
         let most = self.most_in_flight.entry(lane).or_default();
         *most = in_flight.max(*most);
     }
@@ -202,4 +214,47 @@ fn an_endpoint_that_comes_back_is_not_met_by_all_that_waited() {
     bench.run_until(bench.now + 900_000);
     assert_eq!(bench.store.counts(bench.time()).unwrap().pending, 0);
     assert!(bench.most_in_flight[&lane] <= 8, "{} at once", bench.most_in_flight[&lane]);
+}
+
+#[test]
+fn bodies_in_flight_have_a_limit_and_those_that_hang_leave_half_of_it() {
+    let (limit, largest) = (1 << 20, 100 << 10);
+    let mut bench = Bench::within(limit, largest);
+    let healthy = bench.endpoint("healthy", false);
+    bench.owe(healthy, 1);
+    bench.look();
+    bench.run_until(bench.now + 1_000);
+    for number in 0..40 {
+        let lane = bench.endpoint(&format!("dead-{number}"), true);
+        bench.owe_bodies(lane, 3, &vec![7; largest as usize]);
+    }
+    bench.owe_bodies(healthy, 100, &vec![8; largest as usize]);
+    bench.look();
+    bench.run_until(bench.now + 30_000);
+    assert!(bench.most_bytes <= limit as usize, "{} bytes of bodies at once", bench.most_bytes);
+    assert_eq!(bench.waited.len(), 101, "the healthy endpoint had all of its own");
+    bench.hangs.clear();
+    bench.run_until(bench.now + 5_000_000);
+    assert_eq!(bench.store.counts(bench.time()).unwrap().pending, 0);
+    assert!(bench.most_bytes <= limit as usize, "{} bytes of bodies at once", bench.most_bytes);
+}
+
+#[test]
+fn a_lease_that_came_too_late_is_given_back_and_asked_for_again_at_once() {
+    let mut bench = Bench::new();
+    let lane = bench.endpoint("acme", false);
+    bench.owe(lane, 1);
+    let plans = bench.store.endpoints().unwrap().iter().map(|endpoint| exchange::plan(endpoint, 8)).collect();
+    let mut actions = Vec::new();
+    let asked_at = bench.time();
+    bench.engine.step(asked_at, Input::Endpoints(plans), &mut actions);
+    let due = bench.store.lanes().unwrap();
+    bench.engine.step(asked_at, Input::Due(due), &mut actions);
+    let command = exchange::command(&actions[0]).expect("a lease");
+    let reply = bench.store.apply(asked_at, &[command]).unwrap().remove(0);
+    let input = exchange::input(actions.remove(0), Some(reply)).unwrap();
+    // The process was stopped for longer than the lease leaves.
+    bench.now += 20_000;
+    bench.engine.step(bench.time(), input, &mut actions);
+    assert!(matches!(actions[..], [Action::Release { .. }, Action::Lease(_)]), "{actions:?}");
 }

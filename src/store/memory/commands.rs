@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::{Kept, Row, State, is_removed};
 use crate::delivery::{DeadReason, Delivery, DeliveryId, DeliveryState, Lease, Outcome, StateName, Token, Verdict};
 use crate::endpoint::{Endpoint, EndpointId, EndpointState, Overrides};
-use crate::event::{Event, EventId};
+use crate::event::{Event, EventId, EventType};
+use crate::schedule;
 use crate::store::{
     BURIED, Command, Enqueued, LeaseRequest, Leased, NewEndpoint, NewEvent, Recipients, Record, Recorded, Refusal,
     Reply,
@@ -40,12 +41,8 @@ impl State {
     }
 
     fn enqueue(&mut self, now: Time, new: &NewEvent, handle: u64) -> Result<Enqueued, Refusal> {
-        if let Some(kept) = self.events.get(&new.id) {
-            let accepted_at = kept.event.accepted_at;
-            if kept.fingerprint != new.fingerprint {
-                return Err(Refusal::IdTaken { accepted_at, same_body: kept.event.digest == new.digest });
-            }
-            return Ok(self.enqueued(&new.id, accepted_at, true));
+        if let Some(answer) = self.again(&new.id, &new.fingerprint, &new.digest) {
+            return answer;
         }
         let fired = self.events.values().find(|kept| new.once.is_some() && kept.once == new.once);
         if let Some(kept) = fired {
@@ -73,6 +70,21 @@ impl State {
         let kept = Kept { event, number, fingerprint: new.fingerprint, once: new.once.clone() };
         self.events.insert(new.id.clone(), kept);
         Ok(self.enqueued(&new.id, now, false))
+    }
+
+    /// The answer to an event whose id is there already.
+    pub(super) fn again(
+        &self,
+        id: &EventId,
+        fingerprint: &[u8; 32],
+        digest: &[u8; 32],
+    ) -> Option<Result<Enqueued, Refusal>> {
+        let kept = self.events.get(id)?;
+        let accepted_at = kept.event.accepted_at;
+        Some(match kept.fingerprint == *fingerprint {
+            true => Ok(self.enqueued(id, accepted_at, true)),
+            false => Err(Refusal::IdTaken { accepted_at, same_body: kept.event.digest == *digest }),
+        })
     }
 
     fn enqueued(&self, event: &EventId, accepted_at: Time, again: bool) -> Enqueued {
@@ -202,12 +214,20 @@ impl State {
     }
 
     fn recover(&mut self, now: Time) -> u64 {
-        let leased = self.deliveries.values_mut().filter(|row| row.leased_at().is_some());
-        let freed = leased.map(|row| {
-            row.close_attempt(now, &mut self.attempts);
-            row.end(DeliveryState::Pending { due_at: now, leased_at: None });
-        });
-        freed.count() as u64
+        let mut freed = 0;
+        for row in self.deliveries.values_mut() {
+            if let Some(leased_at) = row.leased_at() {
+                row.close_attempt(now, &mut self.attempts);
+                let of_it = self.attempts.range((row.delivery.id, 0)..=(row.delivery.id, u32::MAX));
+                let unknown = of_it.rev().take_while(|(_, attempt)| attempt.outcome == Outcome::Unknown).count();
+                let due_at = now.max(leased_at + schedule::after_unknown(unknown as u32));
+                row.end(DeliveryState::Pending { due_at, leased_at: None });
+                freed += 1;
+            } else if row.delivery.attempts == 0 && row.due_at().is_some_and(|due_at| due_at > now) {
+                row.end(DeliveryState::Pending { due_at: now, leased_at: None });
+            }
+        }
+        freed
     }
 
     fn bury(&mut self, now: Time, lane: EndpointId, limit: u32) -> u64 {
@@ -229,10 +249,12 @@ impl State {
     fn shift(&mut self, now: Time, by: Span) -> u64 {
         let mut moved = 0;
         for row in self.deliveries.values_mut() {
-            if row.delivery.attempts > 0
-                && let DeliveryState::Pending { due_at, .. } = &mut row.delivery.state
-                && *due_at > now
-            {
+            let never_tried = row.delivery.attempts == 0;
+            let DeliveryState::Pending { due_at, .. } = &mut row.delivery.state else { continue };
+            if never_tried || *due_at <= now {
+                moved += u64::from(*due_at > now + by);
+                *due_at = (*due_at).min(now + by);
+            } else {
                 *due_at = *due_at + by;
                 moved += 1;
             }
@@ -245,7 +267,9 @@ impl State {
         let owing: BTreeSet<&EventId> = owing.map(|row| &row.event.id).collect();
         let settled = self.events.values().filter(|kept| !owing.contains(&kept.event.id));
         let old = settled.filter(|kept| kept.event.accepted_at < before);
-        let order: BTreeMap<i64, EventId> = old.map(|kept| (kept.number, kept.event.id.clone())).collect();
+        let order: BTreeMap<(Time, &EventType, i64), EventId> = old
+            .map(|kept| ((kept.event.accepted_at, &kept.event.event_type, kept.number), kept.event.id.clone()))
+            .collect();
         let doomed: BTreeSet<EventId> = order.into_values().take(limit as usize).collect();
         self.events.retain(|id, _| !doomed.contains(id));
         self.deliveries.retain(|_, row| !doomed.contains(&row.event.id));

@@ -167,6 +167,9 @@ pub(super) fn sentence(store: &str, error: Error) -> StoreError {
             "{store} is held by another process for longer than {} s; end that process's transaction, then try again",
             BUSY_TIMEOUT.as_secs()
         )),
+        ErrorCode::OutOfMemory | ErrorCode::FileLockingProtocolFailed => {
+            StoreError::Busy(format!("{store}: {error}; it is tried again"))
+        }
         ErrorCode::DiskFull => {
             StoreError::Unwritable(format!("{store} cannot grow: the disk is full; free some space"))
         }
@@ -262,8 +265,10 @@ pub fn holder(path: &Path) -> Option<u32> {
     None
 }
 
+/// Beside the file itself: a store that is reached by two names has one lock. The file must be there already.
 fn lock_path(path: &Path) -> PathBuf {
-    let mut beside = path.as_os_str().to_owned();
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mut beside = path.into_os_string();
     beside.push("-lock");
     PathBuf::from(beside)
 }
@@ -282,8 +287,12 @@ mod tests {
     fn the_holder_of_a_lock_is_known_and_looking_does_not_take_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("postrider.db");
+        File::create(&path).unwrap();
         assert_eq!(holder(&path), None);
         let held = lock(&path).unwrap();
+        let other_name = folder.path().join("link.db");
+        std::os::unix::fs::symlink(&path, &other_name).unwrap();
+        assert!(matches!(lock(&other_name), Err(LockError::Held { .. })), "one store, one daemon, by whatever name");
         assert_eq!(holder(&path), Some(std::process::id()));
         assert!(matches!(lock(&path), Err(LockError::Held { pid: Some(pid) }) if pid == std::process::id()));
         drop(held);

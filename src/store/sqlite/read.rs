@@ -1,12 +1,12 @@
 //! Questions to the tables. Each is bounded by what it returns or by a partial index, not by the history.
 
-use rusqlite::{Connection, OptionalExtension, ToSql};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::{Seen, codec};
 use crate::delivery::{Attempt, DeliveryId, LaneDue, StateName};
 use crate::endpoint::{Endpoint, EndpointId, EndpointName};
 use crate::event::{Event, EventId};
-use crate::store::{Changes, Counts, Filter, LaneOwed, Listed, Page};
+use crate::store::{Changes, Counts, Enqueued, Filter, LaneOwed, Listed, Page, Refusal, Reply};
 use crate::time::Time;
 
 pub(super) fn seen(db: &Connection) -> rusqlite::Result<Seen> {
@@ -63,7 +63,20 @@ pub(super) fn lanes(db: &Connection) -> rusqlite::Result<Vec<LaneDue>> {
 }
 
 pub(super) fn endpoints(db: &Connection) -> rusqlite::Result<Vec<Endpoint>> {
-    let sql = format!("SELECT {} FROM endpoint WHERE state <> 'removed' ORDER BY id", codec::ENDPOINT_COLUMNS);
+    // The registered ones, and by the index of what is owed those of the others that still are.
+    let sql = format!(
+        "WITH RECURSIVE lane (id) AS (
+             SELECT min(endpoint_id) FROM delivery WHERE state = 'pending'
+             UNION ALL
+             SELECT (SELECT min(endpoint_id) FROM delivery WHERE state = 'pending' AND endpoint_id > lane.id)
+             FROM lane WHERE lane.id IS NOT NULL
+         )
+         SELECT {} FROM endpoint WHERE state <> 'removed' AND id IN (
+             SELECT id FROM endpoint WHERE name IS NOT NULL AND state <> 'removed'
+             UNION SELECT id FROM lane WHERE id IS NOT NULL
+         ) ORDER BY id",
+        codec::ENDPOINT_COLUMNS
+    );
     db.prepare_cached(&sql)?.query_map([], |row| codec::endpoint(db, row))?.collect()
 }
 
@@ -78,6 +91,29 @@ pub(super) fn endpoint_named(db: &Connection, name: &EndpointName) -> rusqlite::
         codec::ENDPOINT_COLUMNS
     );
     db.prepare_cached(&sql)?.query_row([name.as_str()], |row| codec::endpoint(db, row)).optional()
+}
+
+/// The answer to an event whose id is there already.
+pub(super) fn again(
+    db: &Connection,
+    id: &EventId,
+    fingerprint: &[u8; 32],
+    digest: &[u8; 32],
+) -> rusqlite::Result<Option<Reply>> {
+    let by_id = db
+        .prepare_cached("SELECT id, accepted_at, fingerprint = ?2, digest = ?3 FROM event WHERE name = ?1")?
+        .query_row(params![id.as_str(), fingerprint, digest], |row| {
+            Ok((row.get::<_, i64>(0)?, Time::from_ms(row.get(1)?), row.get::<_, bool>(2)?, row.get(3)?))
+        })
+        .optional()?;
+    let Some((row, accepted_at, same_request, same_body)) = by_id else { return Ok(None) };
+    if !same_request {
+        return Ok(Some(Reply::Refused(Refusal::IdTaken { accepted_at, same_body })));
+    }
+    let mut statement = db.prepare_cached("SELECT id, endpoint_id FROM delivery WHERE event_id = ?1 ORDER BY id")?;
+    let deliveries = statement.query_map([row], |row| Ok((DeliveryId(row.get(0)?), EndpointId(row.get(1)?))))?;
+    let deliveries = deliveries.collect::<rusqlite::Result<_>>()?;
+    Ok(Some(Reply::Enqueued(Enqueued { event: id.clone(), accepted_at, deliveries, again: true })))
 }
 
 pub(super) fn event(db: &Connection, id: &EventId) -> rusqlite::Result<Option<Event>> {

@@ -3,16 +3,16 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
-use super::codec;
+use super::{codec, read};
 use crate::delivery::{Attempt, DeadReason, DeliveryId, Lease, LeaseRequest, Outcome, Record, Timings, Token, Verdict};
 use crate::endpoint::{EndpointId, Key, ProfileName};
 use crate::event::EventId;
-use crate::store::{BURIED, Command, Enqueued, Leased, NewEndpoint, NewEvent, Recipients, Recorded, Refusal, Reply};
-use crate::time::{Span, Time};
+use crate::store::{Command, Enqueued, Leased, NewEndpoint, NewEvent, Recipients, Recorded, Refusal, Reply};
+use crate::time::Time;
 
 pub(super) struct Batch<'a> {
     db: &'a Connection,
-    now: Time,
+    pub(super) now: Time,
     /// A running daemon must look at endpoints and lanes again.
     revised: bool,
 }
@@ -52,11 +52,11 @@ impl<'a> Batch<'a> {
         Ok(self.revised)
     }
 
-    fn run(&self, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<usize> {
+    pub(super) fn run(&self, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<usize> {
         self.db.prepare_cached(sql)?.execute(values)
     }
 
-    fn one<T>(
+    pub(super) fn one<T>(
         &self,
         sql: &str,
         values: impl rusqlite::Params,
@@ -65,7 +65,7 @@ impl<'a> Batch<'a> {
         self.db.prepare_cached(sql)?.query_row(values, read).optional()
     }
 
-    fn all<T>(
+    pub(super) fn all<T>(
         &self,
         sql: &str,
         values: impl rusqlite::Params,
@@ -74,7 +74,7 @@ impl<'a> Batch<'a> {
         self.db.prepare_cached(sql)?.query_map(values, read)?.collect()
     }
 
-    fn changed(&mut self, rows: usize) -> Reply {
+    pub(super) fn changed(&mut self, rows: usize) -> Reply {
         self.revised |= rows > 0;
         Reply::Done(rows as u64)
     }
@@ -125,28 +125,15 @@ impl<'a> Batch<'a> {
 
     /// The answer to an event whose id or once-only text is already there.
     fn known(&self, event: &NewEvent) -> rusqlite::Result<Option<Reply>> {
-        let by_id = self.one(
-            "SELECT id, accepted_at, fingerprint = ?2, digest = ?3 FROM event WHERE name = ?1",
-            params![event.id.as_str(), event.fingerprint, event.digest],
-            |row| Ok((row.get::<_, i64>(0)?, Time::from_ms(row.get(1)?), row.get::<_, bool>(2)?, row.get(3)?)),
-        )?;
-        if let Some((row, accepted_at, same_request, same_body)) = by_id {
-            if !same_request {
-                return Ok(Some(Reply::Refused(Refusal::IdTaken { accepted_at, same_body })));
-            }
-            let deliveries =
-                self.all("SELECT id, endpoint_id FROM delivery WHERE event_id = ?1 ORDER BY id", [row], |row| {
-                    Ok((DeliveryId(row.get(0)?), EndpointId(row.get(1)?)))
-                })?;
-            let event = event.id.clone();
-            return Ok(Some(Reply::Enqueued(Enqueued { event, accepted_at, deliveries, again: true })));
+        if let Some(reply) = read::again(self.db, &event.id, &event.fingerprint, &event.digest)? {
+            return Ok(Some(reply));
         }
         let Some(once) = &event.once else { return Ok(None) };
         let fired = self.one("SELECT name FROM event WHERE once = ?1", [once], |row| codec::event_id(row, "name"))?;
         Ok(fired.map(|event: EventId| Reply::Refused(Refusal::FiredBefore { event })))
     }
 
-    fn is_active(&self, endpoint: EndpointId) -> rusqlite::Result<bool> {
+    pub(super) fn is_active(&self, endpoint: EndpointId) -> rusqlite::Result<bool> {
         let active = self.one("SELECT state = 'active' FROM endpoint WHERE id = ?1", [endpoint.0], |row| row.get(0))?;
         Ok(active.unwrap_or(false))
     }
@@ -249,7 +236,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The attempt in flight ended with its holder: nobody can say any more what came of it.
-    fn close_unknown(&self, delivery: DeliveryId, number: u32, started_at: Time) -> rusqlite::Result<()> {
+    pub(super) fn close_unknown(&self, delivery: DeliveryId, number: u32, started_at: Time) -> rusqlite::Result<()> {
         let attempt = Attempt {
             number,
             started_at,
@@ -293,7 +280,13 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    fn end(&self, delivery: DeliveryId, state: &str, reason: Option<DeadReason>, at: Time) -> rusqlite::Result<()> {
+    pub(super) fn end(
+        &self,
+        delivery: DeliveryId,
+        state: &str,
+        reason: Option<DeadReason>,
+        at: Time,
+    ) -> rusqlite::Result<()> {
         self.run(
             "UPDATE delivery SET state = ?2, reason = ?3, ended_at = ?4, due_at = NULL, token = NULL, leased_at = NULL
              WHERE id = ?1",
@@ -353,70 +346,6 @@ impl<'a> Batch<'a> {
             params![delivery.0, token.0, self.now.ms()],
         )?;
         Ok(self.changed(rows))
-    }
-
-    fn recover(&mut self) -> rusqlite::Result<Reply> {
-        let open = self.all("SELECT id, attempts, leased_at FROM delivery WHERE token IS NOT NULL", [], |row| {
-            Ok((DeliveryId(row.get(0)?), row.get::<_, u32>(1)?, Time::from_ms(row.get(2)?)))
-        })?;
-        for (delivery, attempts, leased_at) in &open {
-            self.close_unknown(*delivery, *attempts, *leased_at)?;
-            self.run(
-                "UPDATE delivery SET due_at = ?2, token = NULL, leased_at = NULL WHERE id = ?1",
-                params![delivery.0, self.now.ms()],
-            )?;
-        }
-        Ok(self.changed(open.len()))
-    }
-
-    fn bury(&mut self, lane: EndpointId, limit: u32) -> rusqlite::Result<Reply> {
-        if self.is_active(lane)? {
-            return Ok(Reply::Done(0));
-        }
-        let owed = self.all(
-            "SELECT id, attempts, leased_at FROM delivery
-             WHERE state = 'pending' AND endpoint_id = ?1 AND (token IS NULL OR due_at <= ?2)
-             ORDER BY due_at, id LIMIT ?3",
-            params![lane.0, self.now.ms(), limit],
-            |row| Ok((DeliveryId(row.get(0)?), row.get::<_, u32>(1)?, row.get::<_, Option<i64>>(2)?)),
-        )?;
-        for (delivery, attempts, leased_at) in &owed {
-            if let Some(leased_at) = leased_at {
-                self.close_unknown(*delivery, *attempts, Time::from_ms(*leased_at))?;
-            }
-            self.end(*delivery, "dead", Some(BURIED), self.now)?;
-        }
-        Ok(self.changed(owed.len()))
-    }
-
-    fn shift(&mut self, by: Span) -> rusqlite::Result<Reply> {
-        let rows = self.run(
-            "UPDATE delivery SET due_at = due_at + ?1 WHERE state = 'pending' AND due_at > ?2 AND attempts > 0",
-            params![by.ms(), self.now.ms()],
-        )?;
-        Ok(self.changed(rows))
-    }
-
-    fn prune(&mut self, before: Time, limit: u32) -> rusqlite::Result<Reply> {
-        let old = self.all(
-            "SELECT id FROM (SELECT id, accepted_at FROM event ORDER BY id LIMIT ?3) e WHERE accepted_at < ?1
-             AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event_id = e.id AND d.state = 'pending')
-             ORDER BY id LIMIT ?2",
-            params![before.ms(), limit, (i64::from(limit) * 4).max(1000)],
-            |row| row.get::<_, i64>(0),
-        )?;
-        for event in &old {
-            self.run("DELETE FROM delivery WHERE event_id = ?1", [event])?;
-            self.run("DELETE FROM event WHERE id = ?1", [event])?;
-        }
-        if !old.is_empty() {
-            self.run(
-                "DELETE FROM endpoint WHERE name IS NULL
-                 AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.endpoint_id = endpoint.id)",
-                [],
-            )?;
-        }
-        Ok(self.changed(old.len()))
     }
 
     fn add_endpoint(&mut self, endpoint: &NewEndpoint) -> rusqlite::Result<Reply> {

@@ -165,7 +165,8 @@ pub fn a_clock_step_moves_all_that_lies_ahead(pair: &mut Pair) {
     assert_eq!([ahead, now, past].map(|id| state(store, id)), [at(3_690), at(10), at(9)].map(waiting));
     let outcome = attempt(1, at(1), at(11), accepted());
     assert_eq!(record(store, at(11), leased, 7, outcome, Verdict::Delivered), Recorded::Counted);
-    assert_eq!(done(store, at(10), shift(60)), 1, "what has ended has no time any more");
+    assert_eq!(done(store, at(10), shift(60)), 2, "what has ended has no time any more");
+    assert_eq!(state(store, fresh), waiting(at(70)), "what was never attempted is not owed later than now");
 }
 
 pub fn a_clock_step_back_moves_it_nearer(pair: &mut Pair) {
@@ -179,6 +180,48 @@ pub fn a_clock_step_back_moves_it_nearer(pair: &mut Pair) {
     assert_eq!(state(store, leased), in_flight(at(1), at(-3_569)));
     assert_eq!(lanes(store), [LaneDue { lane, due_at: at(-3_569) }]);
     assert_eq!(leased_ids(&lease(store, at(-3_500), lane, 8)), [leased, ahead]);
+}
+
+pub fn a_clock_step_back_keeps_due_what_is_due(pair: &mut Pair) {
+    let store = &mut *pair.first;
+    let lane = add(store, "acme");
+    let overdue = waiting_until(store, at(5), "e1", lane);
+    let fresh = owe(store, at(9), "e2", lane);
+    let (leased_out, early) = (owe(store, at(1), "e3", lane), at(10 - 3_600));
+    assert_eq!(done(store, at(10), shift(-3_600)), 3);
+    assert_eq!([overdue, fresh, leased_out].map(|id| state(store, id)), [waiting(early); 3]);
+    let again = [overdue, fresh, leased_out].into_iter().collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(leased_ids(&lease(store, early, lane, 8)).into_iter().collect::<std::collections::BTreeSet<_>>(), again);
+}
+
+pub fn recovery_spaces_what_dies_with_its_daemon_again_and_again(pair: &mut Pair) {
+    let store = &mut *pair.first;
+    let lane = add(store, "acme");
+    let owed = owe(store, at(1), "poison", lane);
+    let mut due = at(1);
+    for waited in [0, 30, 60, 120, 240, 480, 600, 600] {
+        lease(store, due, lane, 7);
+        let began = due;
+        assert_eq!(done(store, began, Command::Recover), 1);
+        due = began + Span::from_seconds(waited);
+        assert_eq!(state(store, owed), waiting(due));
+    }
+    lease(store, due, lane, 9);
+    let outcome = attempt(9, due, due, rejected());
+    assert_eq!(record(store, due, owed, 9, outcome, Verdict::RetryAt(due)), Recorded::Counted);
+    lease(store, due, lane, 10);
+    assert_eq!(done(store, due, Command::Recover), 1);
+    assert_eq!(state(store, owed), waiting(due), "the first after an outcome that is known");
+}
+
+pub fn recovery_makes_due_what_a_wrong_clock_put_off(pair: &mut Pair) {
+    let store = &mut *pair.first;
+    let lane = add(store, "acme");
+    let fresh = owe(store, at(86_400), "tomorrow", lane);
+    let retry = waiting_until(store, at(90), "retry", lane);
+    assert_eq!(done(store, at(10), Command::Recover), 0);
+    assert_eq!(state(store, fresh), waiting(at(10)));
+    assert_eq!(state(store, retry), waiting(at(90)), "a retry waits");
 }
 
 pub fn pruning_keeps_what_is_owed_and_what_is_young(pair: &mut Pair) {
@@ -201,7 +244,7 @@ pub fn pruning_keeps_what_is_owed_and_what_is_young(pair: &mut Pair) {
     assert_eq!(store.endpoints().unwrap().len(), 2, "registered endpoints stay");
 }
 
-pub fn pruning_takes_the_first_stored_first(pair: &mut Pair) {
+pub fn pruning_takes_the_oldest_first(pair: &mut Pair) {
     let store = &mut *pair.first;
     for (text, accepted) in [("a", 4), ("b", 2), ("c", 1), ("d", 2)] {
         enqueue(store, at(accepted), new_event(text, &[]));
@@ -211,7 +254,7 @@ pub fn pruning_takes_the_first_stored_first(pair: &mut Pair) {
         assert_eq!(done(store, at(9), prune(9, 1)), 1);
         left.push(["a", "b", "c", "d"].map(|text| store.event(&id(text)).unwrap().is_some()));
     }
-    assert_eq!(left, [[false, true, true, true], [false, false, true, true], [false, false, false, true]]);
+    assert_eq!(left, [[true, true, false, true], [true, false, false, true], [true, false, false, false]]);
     assert_eq!(done(store, at(9), prune(9, 0)), 0);
 }
 

@@ -117,3 +117,15 @@ pub fn a_disabled_endpoint_can_be_removed(pair: &mut Pair) {
     assert_eq!(remove(store, acme), 1);
     assert_eq!(endpoint(store, acme).state, EndpointState::Removed { since: at(5) });
 }
+
+pub fn a_one_off_is_shown_while_it_is_owed(pair: &mut Pair) {
+    let store = &mut *pair.first;
+    let acme = add(store, "acme");
+    let owed = enqueue(store, at(1), one_off("e1", "https://once.example/", &[])).deliveries;
+    let lane = owed[0].1;
+    let ids = |store: &mut dyn Store| store.endpoints().unwrap().iter().map(|known| known.id).collect::<Vec<_>>();
+    assert_eq!(ids(store), [acme, lane]);
+    deliver_all(store, at(2), lane, 7);
+    assert_eq!(ids(store), [acme], "what owes nothing to anybody need not be looked at");
+    assert!(store.endpoint(lane).unwrap().is_some(), "it stays for its history");
+}

@@ -246,3 +246,20 @@ fn disable(store: &mut dyn Store, now: Time, lane: EndpointId) {
     let recorded = record(store, now, lease.delivery, 99, outcome, Verdict::Dead(DeadReason::EndpointGone));
     assert_eq!(recorded, Recorded::Counted);
 }
+
+pub fn an_id_that_is_there_is_answered_without_storing(pair: &mut Pair) {
+    let store = &mut *pair.first;
+    let lane = add(store, "acme");
+    let event = new_event("e1", &[lane]);
+    let again = |store: &mut dyn Store, fingerprint| store.again(&event.id, fingerprint, &event.digest).unwrap();
+    assert_eq!(again(store, &event.fingerprint), None);
+    let first = enqueue(store, at(1), event.clone());
+    remove(store, lane);
+    assert_eq!(again(store, &event.fingerprint), Some(Reply::Enqueued(Enqueued { again: true, ..first })));
+    let taken = Refusal::IdTaken { accepted_at: at(1), same_body: true };
+    assert_eq!(again(store, &[9; 32]), Some(Reply::Refused(taken)));
+}
+
+fn remove(store: &mut dyn Store, lane: EndpointId) {
+    assert_eq!(done(store, at(2), Command::RemoveEndpoint(lane)), 1);
+}

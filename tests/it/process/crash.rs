@@ -88,6 +88,7 @@ fn nothing_acknowledged_is_lost_under_kill_9() {
     let (daemon, longest) = killed_again_and_again(&home);
     stop.store(true, Ordering::SeqCst);
     let acknowledged: BTreeSet<String> = enqueuing.join().unwrap().into_iter().collect();
+    home.hurry();
     let counts = home.wait_until_settled();
     daemon.stop();
 
@@ -183,10 +184,12 @@ fn crashes_never_add_attempts_to_a_schedule() {
     home.enqueue("poison", b"{}");
     for attempt in 1..=3 {
         let daemon = Daemon::start(&home);
+        home.hurry();
         receiver.wait_for(attempt, PATIENCE);
         daemon.kill9();
     }
     let daemon = Daemon::start(&home);
+    home.hurry();
     let (delivery, attempts) = home.wait_for_state("poison", StateName::Dead);
     assert_eq!((delivery.attempts, attempts.len()), (3, 3));
     daemon.wait_for_line("delivery dead: schedule used up");

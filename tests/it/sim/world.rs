@@ -43,8 +43,16 @@ struct Watched {
     flying: BTreeMap<i64, Flying>,
     /// The token of the lease that was granted last.
     holder: i64,
-    /// Who heard the outcome of which attempt: engine and life.
-    heard: BTreeMap<u32, (usize, u64)>,
+    /// The outcomes that were heard, by attempt.
+    heard: BTreeMap<u32, Heard>,
+}
+
+/// An outcome reached an engine.
+struct Heard {
+    /// Engine and life.
+    by: (usize, u64),
+    /// When the attempt ended for it (true time).
+    at: i64,
 }
 
 #[derive(Clone, Copy)]
@@ -345,6 +353,7 @@ impl World {
             }
         }
         if !for_store.is_empty() {
+            exchange::order(&mut for_store);
             let delay = self.dice.within(0, 20);
             self.at(delay, Happening::Batch { of, life, actions: for_store });
         }
@@ -462,7 +471,8 @@ impl World {
         carried.finished_at = self.wall();
         carried.started_at = carried.finished_at - Span::from_ms(carried.timings.total_us as i64 / 1000);
         let by = (of, self.engines[of].life);
-        self.watched.get_mut(&lease.delivery).expect("known").heard.insert(lease.attempt, by);
+        let heard = Heard { by, at: self.now };
+        self.watched.get_mut(&lease.delivery).expect("known").heard.insert(lease.attempt, heard);
         self.step(of, Input::Carried { delivery: lease.delivery, token: lease.token, carried });
     }
 }

@@ -26,11 +26,7 @@ impl World {
                     (Recorded::Counted, Verdict::RetryAt(_)) => {
                         let receiver = &self.receivers[&record.endpoint];
                         let delay = receiver.delays[record.attempt.number as usize - 1];
-                        let finished = record.attempt.finished_at.ms() - self.offset;
-                        // The record may have waited in the engine while the clock stepped: what it says is then in
-                        // another clock's words, and only the store's order can be checked.
-                        watched.not_before =
-                            if (finished - self.now).abs() < 60_000 { finished + delay.ms() } else { 0 };
+                        watched.not_before = watched.heard[&record.attempt.number].at + delay.ms();
                     }
                     (Recorded::LateAccepted, _) => self.report.late_accepted += 1,
                     (Recorded::Counted, Verdict::Delivered | Verdict::Dead(_)) => {}
@@ -76,7 +72,7 @@ impl World {
             let receiver = &self.receivers[&delivery.endpoint];
             self.report.unknown += attempts.iter().filter(|attempt| attempt.outcome == Outcome::Unknown).count() as u32;
             for attempt in attempts.iter().filter(|attempt| attempt.outcome == Outcome::Unknown) {
-                if watched.heard.get(&attempt.number).is_some_and(|by| !self.crashed.contains(by)) {
+                if watched.heard.get(&attempt.number).is_some_and(|heard| !self.crashed.contains(&heard.by)) {
                     self.broken(format!("{} attempt {} was heard, and is unknown", delivery.id, attempt.number));
                 }
             }

@@ -73,6 +73,18 @@ impl World {
         let before = self.wall();
         self.store.apply(before, &[Command::Shift { by: Span::from_ms(by) }]).expect("no fault while shifting");
         self.offset += by;
+        for happening in self.happenings.values_mut() {
+            match happening {
+                Happening::Batch { actions, .. } => {
+                    actions.iter_mut().for_each(|action| exchange::shift(action, Span::from_ms(by)));
+                }
+                Happening::Told { input: Input::RecordFailed { record }, .. } => {
+                    record.verdict.shift(Span::from_ms(by))
+                }
+                _ => {}
+            }
+        }
+        self.step(0, Input::Stepped { by: Span::from_ms(by) });
         self.poll(0);
     }
 

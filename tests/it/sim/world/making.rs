@@ -54,7 +54,7 @@ pub struct Receiver {
 impl World {
     pub(super) fn fresh_engine(&mut self) -> Engine {
         let in_flight = [1, 3, 16, 256][self.dice.below(4) as usize];
-        let limits = Limits { in_flight, body_bytes: 4000, lease_slack: SLACK };
+        let limits = Limits { in_flight, body_bytes: 7000, largest_body: 3000, lease_slack: SLACK };
         Engine::new(limits, self.dice.below(u64::MAX))
     }
 

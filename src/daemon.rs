@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use tokio::sync::mpsc;
 
 use crate::config::Config;
-use crate::courier::Courier;
+use crate::courier::{Courier, LOOKUPS_AT_ONCE};
 use crate::observe::{Notice, tell};
 use crate::operations::Rules;
 use crate::store::sqlite::{self, LockError, SqliteStore};
@@ -66,7 +66,9 @@ pub fn run_until(config: &Config, stops: mpsc::UnboundedReceiver<()>) -> Result<
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
     // One thread: couriers wait much and compute little, and the store has a thread of its own.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    // Made when they are needed, and gone ten seconds later: they wait for names that do not resolve.
+    let runtime = builder.enable_all().max_blocking_threads(LOOKUPS_AT_ONCE).build();
     runtime.map_err(|error| Failed::Machine(format!("the runtime cannot start: {error}")))
 }
 

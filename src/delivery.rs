@@ -152,7 +152,8 @@ pub struct Timings {
     pub dns_us: Option<u64>,
     pub connect_us: Option<u64>,
     pub tls_us: Option<u64>,
-    /// From the request's first byte to the complete head of the answer.
+    /// From the request's first byte to the complete head of the answer. If the request was resent, the time of its
+    /// first sending is added, so that the stages still sum up to the time from the attempt's beginning to the head.
     pub first_byte_us: Option<u64>,
     /// The whole attempt, the answer's body included.
     pub total_us: u64,

@@ -72,7 +72,7 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     let folder = folder()?;
     let store = folder.path().join("postrider.db");
     let played = play(&store, deadline, context);
-    // Gone before anything is written to stdout: if nobody reads that any more, the process ends there.
+    // Gone before the summary says so.
     match arguments.keep {
         true => {
             _ = folder.keep();

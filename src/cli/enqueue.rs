@@ -21,7 +21,7 @@ Examples:
 
 The body is sent as it is, byte for byte. The same --id again with the same body gives the same
 answer and no second delivery. With --wait, status 0 means that every delivery was delivered, and
-1 that one was not.")]
+1 that one was not, whether anybody reads what is told or not.")]
 pub struct Arguments {
     /// What happened, as policy/creation; may be left out where the body names it and one profile is asked for
     #[arg(long = "type", value_name = "TYPE")]
@@ -59,14 +59,21 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     let submission = submission(&arguments, &rules)?;
     let mut store = context.store()?;
     let accepted = operations::enqueue(&mut store, &rules, context.now(), submission)?;
-    match context.json {
-        true => print_json(&accepted)?,
-        false => print(&accepted)?,
-    }
+    let printed = match context.json {
+        true => print_json(&accepted),
+        false => print(&accepted),
+    };
+    printed.map_err(|failure| unprinted(&accepted, failure))?;
     match arguments.wait {
         true => wait::for_the_end(&mut store, context, &accepted, arguments.wait_timeout),
         false => Ok(Exit::Done),
     }
+}
+
+/// The event is stored whether that can be said on stdout or not, and nobody shall think otherwise.
+pub(super) fn unprinted(accepted: &Accepted, failure: Failure) -> Failure {
+    let text = format!("event {} is stored; the answer could not be printed: {}", accepted.event, failure.message);
+    Failure::new(failure.exit, text)
 }
 
 fn submission(arguments: &Arguments, rules: &Rules) -> Result<Submission, Failure> {

@@ -1,5 +1,6 @@
 //! Writing to stdout and stderr: text and tables for people, JSON for programs.
-//! Data goes to stdout and a write that fails is told, except to a pipe that was closed: then the reader has had enough.
+//! Data goes to stdout and a write that fails is told, except to a pipe that was closed: then the reader has had enough,
+//! and the verb goes on in silence, so that its exit status stays true.
 //! Talk goes to stderr and may be lost. Colours appear on a terminal only, and never if `NO_COLOR` or `TERM=dumb` say so.
 
 use std::fmt::Write as _;
@@ -44,8 +45,8 @@ fn write(text: &str) -> Result<(), Failure> {
     let written = stdout.write_all(painted(text, coloured).as_bytes()).and_then(|()| stdout.flush());
     match written {
         Ok(()) => Ok(()),
-        // The only place where a run ends early: what was asked for is done, and whoever read it wants no more of it.
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(Exit::Done as i32),
+        // Whoever read it wants no more of it; but a script may still ask for the exit status.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(Failure::new(Exit::Io, format!("standard output cannot be written: {error}"))),
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::output::{self, Tint, terminal, tinted};
-use super::{Context, Exit, Failure};
+use super::{Context, Exit, Failure, enqueue};
 use crate::calendar::rfc3339;
 use crate::delivery::{Attempt, DeliveryState, Outcome, StateName};
 use crate::operations::{Accepted, Owed};
@@ -41,7 +41,7 @@ pub fn for_the_end(
     let mut all: Vec<Watched> = accepted.deliveries.iter().map(watched).collect();
     loop {
         for one in all.iter_mut().filter(|one| one.end.is_none()) {
-            look(store, context, one)?;
+            look(store, context, accepted, one)?;
         }
         if all.iter().all(|one| one.end.is_some()) {
             let delivered = |one: &Watched| matches!(one.end, Some(DeliveryState::Delivered { .. }));
@@ -63,7 +63,8 @@ pub fn for_the_end(
 }
 
 /// Tells what happened to one delivery since the last time.
-fn look(store: &mut dyn Store, context: &Context, watched: &mut Watched) -> Result<(), Failure> {
+fn look(store: &mut dyn Store, context: &Context, accepted: &Accepted, watched: &mut Watched) -> Result<(), Failure> {
+    let unprinted = |failure| enqueue::unprinted(accepted, failure);
     let filter = Filter { delivery: Some(watched.owed.delivery), ..Filter::default() };
     let listed = store.deliveries(&filter, Page { before: None, limit: 1 })?;
     let Some(delivery) = listed.into_iter().next().map(|listed| listed.delivery) else {
@@ -77,7 +78,7 @@ fn look(store: &mut dyn Store, context: &Context, watched: &mut Watched) -> Resu
         for attempt in attempts.iter().filter(|attempt| attempt.number > watched.told) {
             // What follows is known of the last attempt only; the others were followed by the next one.
             let state = (Some(attempt.number) == last).then_some(&delivery.state);
-            tell(context, watched.owed, attempt, state)?;
+            tell(context, watched.owed, attempt, state).map_err(unprinted)?;
             told = true;
         }
         watched.told = last.unwrap_or(watched.told);
@@ -85,7 +86,7 @@ fn look(store: &mut dyn Store, context: &Context, watched: &mut Watched) -> Resu
     if ended {
         watched.end = Some(delivery.state);
         if !told {
-            tell_end(context, watched.owed, &delivery.state)?;
+            tell_end(context, watched.owed, &delivery.state).map_err(unprinted)?;
         }
     }
     Ok(())

@@ -1,27 +1,27 @@
 //! The parts of the HTTP client that decide whom it talks to: names become vetted addresses, dialling has a limit, and
 //! what was reached is judged once more. No address gets from here to a socket without `guard` having passed it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::{Connection, HttpInfo};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit, watch};
 use tower::{Layer, Service};
 
 use super::failure::Said;
 use super::guard;
 use super::probe::Probe;
-use super::{Lookup, Settings};
+use super::{LOOKUPS_AT_ONCE, Lookup, Settings};
 
-/// Lookups that run at once, each for a name of its own: the system's resolver takes a thread for each.
-const LOOKUPS_AT_ONCE: usize = 32;
+/// Names that are remembered as resolving.
+const MOST_PROVEN: usize = 1024;
 
 /// What a connection may take that no request waits for any more, name and TLS included.
 const LONGEST_UNATTENDED: Duration = Duration::from_secs(30);
@@ -30,13 +30,22 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Turns a host's name into the addresses that may be dialled, or refuses it.
+///
+/// A name whose servers are dead hangs for longer than an attempt, up to half a minute, and cannot be stopped. So there
+/// are places for more lookups than attempts in flight usually are, and half of them are kept for names that are known
+/// to resolve: these are found even when dead names fill all the others.
 #[derive(Clone)]
 pub(super) struct Resolver(Arc<Inner>);
 
 struct Inner {
     settings: Arc<Settings>,
     lookup: Lookup,
-    permits: Semaphore,
+    /// Places for whatever name.
+    open: Semaphore,
+    /// Places for proven names.
+    kept: Semaphore,
+    /// The names whose last lookup succeeded, the latest last; at most `MOST_PROVEN`.
+    proven: Mutex<VecDeque<String>>,
     /// The lookup that runs for a name serves all who ask meanwhile, so that one name whose servers are dead holds one
     /// permit, however many attempts wait for it.
     running: Mutex<HashMap<String, watch::Receiver<Option<Found>>>>,
@@ -50,7 +59,9 @@ impl Resolver {
         Resolver(Arc::new(Inner {
             settings,
             lookup,
-            permits: Semaphore::new(LOOKUPS_AT_ONCE),
+            open: Semaphore::new(LOOKUPS_AT_ONCE / 2),
+            kept: Semaphore::new(LOOKUPS_AT_ONCE / 2),
+            proven: Mutex::new(VecDeque::new()),
             running: Mutex::new(HashMap::new()),
             turn: AtomicUsize::new(0),
         }))
@@ -93,9 +104,10 @@ impl Resolver {
     }
 
     async fn run(self, name: String, answer: watch::Sender<Option<Found>>) {
-        let permit = self.0.permits.acquire().await;
+        let permit = self.permit(&name).await;
         let found = (self.0.lookup)(name.clone()).await;
         drop(permit);
+        self.remember(&name, found.is_ok());
         let found = found.map(Arc::from).map_err(|error| {
             let text = error.to_string();
             let cause = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
@@ -104,6 +116,34 @@ impl Resolver {
         // First out of the map, so that nobody joins a lookup that is over: each new connection resolves anew.
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
         answer.send_replace(Some(found));
+    }
+
+    /// A place for the lookup of a name; an error only if there will never be one, which nobody brings about.
+    async fn permit(&self, name: &str) -> Result<SemaphorePermit<'_>, AcquireError> {
+        let is_proven = self.proven().iter().any(|proven| proven == name);
+        if !is_proven {
+            return self.0.open.acquire().await;
+        }
+        tokio::select! {
+            biased;
+            permit = self.0.kept.acquire() => permit,
+            permit = self.0.open.acquire() => permit,
+        }
+    }
+
+    fn remember(&self, name: &str, resolved: bool) {
+        let mut proven = self.proven();
+        proven.retain(|known| known != name);
+        if resolved {
+            proven.push_back(name.to_owned());
+        }
+        if proven.len() > MOST_PROVEN {
+            proven.pop_front();
+        }
+    }
+
+    fn proven(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.0.proven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -248,20 +248,30 @@ fn a_wrong_configuration_is_told_with_its_place() {
     place.refused(78, "--config missing.toml config show", &["missing.toml: does not exist"]);
 }
 
+/// A stdout that nobody reads any more.
+fn closed() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+/// A stdout on a full disk.
+fn full() -> Stdio {
+    fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into()
+}
+
 #[test]
 fn a_reader_that_closes_its_pipe_ends_a_run_in_peace() {
     let place = Place::new().with_acme();
     for words in ["--help", "endpoint list", "endpoint show acme", "config show --json", "endpoint add --help"] {
         let arguments: Vec<&str> = words.split_whitespace().collect();
-        let (reader, writer) = std::io::pipe().unwrap();
-        let mut command = place.command(&arguments);
-        command.stdout(writer);
-        drop(reader);
-        let answer = Answer::of(command.output().unwrap());
+        let answer = Answer::of(place.command(&arguments).stdout(closed()).output().unwrap());
         assert_eq!((answer.exit, answer.err.as_str()), (0, ""), "{words}");
     }
-    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let answer = Answer::of(place.command(&["config", "show"]).stdout(full).output().unwrap());
+    let verify = ["verify", "--scheme", "hmac", "--secret-file", "secret", "--signature", &"0".repeat(64), "body.json"];
+    let answer = Answer::of(place.command(&verify).stdout(closed()).output().unwrap());
+    assert_eq!((answer.exit, answer.err.as_str()), (1, ""), "the exit status is the answer");
+    let answer = Answer::of(place.command(&["config", "show"]).stdout(full()).output().unwrap());
     assert_eq!(answer.exit, 74);
     assert!(answer.err.starts_with("postrider: standard output cannot be written"), "{}", answer.err);
 }

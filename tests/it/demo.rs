@@ -21,10 +21,14 @@ impl Drop for Demo {
 
 /// In a folder where there is no configuration and no store, with its temporary files in there too.
 fn demo(folder: &Path, arguments: &[&str]) -> Demo {
+    demo_on(folder, arguments, Stdio::piped())
+}
+
+fn demo_on(folder: &Path, arguments: &[&str], stdout: Stdio) -> Demo {
     let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
     command.arg("demo").args(arguments).current_dir(folder);
     command.env_clear().env("TMPDIR", folder).env("HOME", folder);
-    Demo(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    Demo(command.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn().unwrap())
 }
 
 /// What it wrote to stdout, which must fit into a pipe until it has ended, and its exit status.
@@ -38,7 +42,9 @@ fn ended_within(demo: &mut Demo, limit: Duration) -> (String, Option<i32>) {
         std::thread::sleep(Duration::from_millis(20));
     };
     let mut written = String::new();
-    demo.0.stdout.take().unwrap().read_to_string(&mut written).unwrap();
+    if let Some(mut stdout) = demo.0.stdout.take() {
+        stdout.read_to_string(&mut written).unwrap();
+    }
     (written, status.code())
 }
 
@@ -95,20 +101,37 @@ fn everything_ends_as_it_should_within_a_minute_and_leaves_nothing_behind() {
     assert!(document["deliveries"].as_array().unwrap().iter().all(|row| row["as_expected"] == true));
 }
 
-#[test]
-fn a_signal_ends_it_at_once_and_cleanly() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut demo = demo(folder.path(), &[]);
-    // It listens for signals before it makes its store.
+/// Interrupts it once it listens for signals, which is before it makes its store.
+fn interrupt(demo: &Demo, folder: &Path) {
     let began = Instant::now();
-    while std::fs::read_dir(folder.path()).unwrap().flatten().all(|made| !made.path().join("postrider.db").exists()) {
+    while std::fs::read_dir(folder).unwrap().flatten().all(|made| !made.path().join("postrider.db").exists()) {
         assert!(began.elapsed() < Duration::from_secs(30), "it made no store");
         std::thread::sleep(Duration::from_millis(20));
     }
     let process = rustix::process::Pid::from_child(&demo.0);
     rustix::process::kill_process(process, rustix::process::Signal::INT).unwrap();
+}
+
+#[test]
+fn a_signal_ends_it_at_once_and_cleanly() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut demo = demo(folder.path(), &[]);
+    interrupt(&demo, folder.path());
     let (written, exit) = ended_within(&mut demo, Duration::from_secs(10));
     assert_eq!(exit, Some(1), "{written}");
     assert!(written.contains("interrupted"), "{written}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left");
+}
+
+#[test]
+fn its_exit_status_is_true_even_if_nobody_reads_the_summary() {
+    for flags in [&[][..], &["--json"]] {
+        let folder = tempfile::tempdir().unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut demo = demo_on(folder.path(), flags, writer.into());
+        interrupt(&demo, folder.path());
+        let (_, exit) = ended_within(&mut demo, Duration::from_secs(10));
+        assert_eq!(exit, Some(1), "it was interrupted, so nothing is proven");
+    }
 }

@@ -1,5 +1,6 @@
 //! Handing in an event: what is taken, what is refused, and waiting for the end.
 
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -9,9 +10,10 @@ use postrider::delivery::{
 use postrider::store::sqlite::{SqliteStore, lock};
 use postrider::store::{Command, Reply, Store};
 use postrider::time::{Span, Time};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::{Answer, POLICY, Place, SECRET};
+use super::{Answer, POLICY, Place, SECRET, closed, full};
 
 #[test]
 fn an_event_is_acknowledged_with_its_deliveries() {
@@ -148,11 +150,16 @@ type Act = (Outcome, fn(Time) -> Verdict);
 
 /// What waiting says while `acts` happen to the delivery.
 fn waited(place: &Place, flags: &[&str], acts: Vec<Act>) -> Answer {
+    waited_on(place, flags, Stdio::piped(), acts)
+}
+
+/// As `waited`, for whoever reads it from `stdout`.
+fn waited_on(place: &Place, flags: &[&str], stdout: Stdio, acts: Vec<Act>) -> Answer {
     let mut store = SqliteStore::open(&place.path("postrider.db")).unwrap();
     let _lock = lock(&place.path("postrider.db")).unwrap();
     let mut arguments = vec!["enqueue", "--type", "policy/creation", "--id", "a-1", "--wait", "body.json"];
     arguments.extend(flags);
-    let child = place.command(&arguments).spawn().unwrap();
+    let child = place.command(&arguments).stdout(stdout).spawn().unwrap();
     for (number, (outcome, verdict)) in (1..).zip(acts) {
         let now = Time::from_ms(4_000_000_000_000 + i64::from(number) * 1000);
         attempt(&mut store, number, outcome, verdict(now));
@@ -202,6 +209,53 @@ fn waiting_for_a_dead_delivery_answers_no_in_json_too() {
     assert_eq!((&lines[1]["state"], &lines[1]["outcome"]), (&Value::from("dead"), &Value::from("rejected")));
     let again = place.run("enqueue --type policy/creation --id a-1 --wait body.json");
     assert!(again.out.ends_with("attempt 1: rejected 404 in 12 ms: dead, schedule used up\n"), "{}", again.out);
+}
+
+#[test]
+fn waiting_goes_on_when_nobody_reads_what_it_tells() {
+    let retried: Act = (Outcome::Rejected { status: 500 }, |now| Verdict::RetryAt(now + Span::from_ms(500)));
+    let delivered: Act = (Outcome::Accepted { status: 200, late: false }, |_| Verdict::Delivered);
+    let dead: Act = (Outcome::Rejected { status: 404 }, |_| Verdict::Dead(DeadReason::ScheduleUsedUp));
+    for flags in [&[][..], &["--json"]] {
+        for (last, exit) in [(delivered.clone(), 0), (dead.clone(), 1)] {
+            let place = Place::new().with_acme();
+            let answer = waited_on(&place, flags, closed(), vec![retried.clone(), last]);
+            assert_eq!((answer.exit, answer.err.as_str()), (exit, ""));
+        }
+    }
+    let place = Place::new().with_acme();
+    let arguments = ["enqueue", "--type", "policy/creation", "--wait", "--wait-timeout", "1500ms", "body.json"];
+    let answer = Answer::of(place.command(&arguments).stdout(closed()).output().unwrap());
+    assert_eq!(answer.exit, 1, "nothing was delivered");
+    assert!(answer.err.contains("1 of 1 deliveries still pending after 1.5 s"), "{}", answer.err);
+}
+
+#[test]
+fn an_answer_that_cannot_be_printed_says_that_the_event_is_stored() {
+    let place = Place::new().with_acme();
+    for (number, flags) in [&[][..], &["--json"], &["--wait"]].into_iter().enumerate() {
+        let id = format!("a-{number}");
+        let mut arguments = vec!["enqueue", "--type", "policy/creation", "--id", &id, "body.json"];
+        arguments.extend(flags);
+        let answer = Answer::of(place.command(&arguments).stdout(full()).output().unwrap());
+        assert_eq!(answer.exit, 74);
+        let told = format!("event {id} is stored; the answer could not be printed: standard output cannot be written");
+        assert!(answer.err.contains(&told), "{}", answer.err);
+        let again = place.json(&format!("enqueue --type policy/creation --id {id} body.json"));
+        assert_eq!(again["again"], true);
+    }
+    let silent = place.command(&["enqueue", "--type", "policy/creation", "body.json"]).stdout(closed()).output();
+    let silent = Answer::of(silent.unwrap());
+    assert_eq!((silent.exit, silent.err.as_str()), (0, ""), "it is stored, as was asked");
+}
+
+#[test]
+fn an_event_that_is_stored_is_accepted_even_if_its_endpoints_name_cannot_be_read() {
+    let place = Place::new().with_acme();
+    let damage = "CREATE TRIGGER damage AFTER INSERT ON delivery BEGIN UPDATE endpoint SET name = 'two words'; END";
+    Connection::open(place.path("postrider.db")).unwrap().execute_batch(damage).unwrap();
+    let out = place.done("enqueue --type policy/creation --id a-1 body.json");
+    assert_eq!(out, "a-1 accepted: 1 delivery\ndlv_1 -> endpoint-1\n");
 }
 
 #[test]

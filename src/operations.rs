@@ -98,7 +98,7 @@ pub struct Accepted {
 #[derive(Clone, Debug)]
 pub struct Owed {
     pub delivery: DeliveryId,
-    /// The endpoint's name, or `one-off-ID`.
+    /// The endpoint's name, or `one-off-ID`; `endpoint-ID` if the store did not tell it any more.
     pub endpoint: String,
 }
 
@@ -166,7 +166,7 @@ fn accepted(
     // The event is on disk: a name that cannot be read now must not make it look refused.
     let mut owed = |(delivery, endpoint): (DeliveryId, EndpointId)| {
         let known = store.endpoint(endpoint).ok().flatten();
-        Owed { delivery, endpoint: known.map_or_else(|| format!("endpoint {}", endpoint.0), |known| known.label()) }
+        Owed { delivery, endpoint: known.map_or_else(|| format!("endpoint-{}", endpoint.0), |known| known.label()) }
     };
     let deliveries = enqueued.deliveries.into_iter().map(&mut owed).collect();
     let (accepted_at, again) = (enqueued.accepted_at, enqueued.again);

@@ -1,5 +1,6 @@
--- The schema of a postrider store, version 1. The binary embeds this file and runs it once, in one transaction, on an
--- empty database; the connection then keeps application_id 0x70737472 ('pstr') and user_version 1.
+-- The schema of a postrider store, version 2. The binary embeds this file and runs it once, in one transaction, on an
+-- empty database; the connection then keeps application_id 0x70737472 ('pstr') and user_version 2. `src/store/sqlite/migrate.rs`
+-- brings older stores to the same tables.
 --
 -- Times are milliseconds since 1970-01-01T00:00:00Z, spans of a stage microseconds. Ids are integers inside and carry
 -- time order; `event.name` is the id that callers see. Impossible states are refused by CHECK, not by care.
@@ -14,6 +15,7 @@ CREATE TABLE endpoint (
     overrides     TEXT NOT NULL CHECK (json_type(overrides) = 'object'),
     state         TEXT NOT NULL CHECK (state IN ('active', 'disabled', 'removed')),
     state_since   INTEGER NOT NULL,
+    paused_at     INTEGER CHECK (paused_at IS NULL OR state = 'active'),
     state_reason  TEXT CHECK ((state_reason IS NOT NULL) = (state = 'disabled')),
     created_at    INTEGER NOT NULL
 ) STRICT;
@@ -27,6 +29,7 @@ CREATE TABLE key (
     position    INTEGER NOT NULL CHECK (position >= 0),
     scheme      TEXT NOT NULL CHECK (scheme IN ('hmac', 'eip191', 'v1', 'v1a')),
     secret      BLOB NOT NULL CHECK (length(secret) > 0),
+    until       INTEGER,                                          -- signs nothing from then on
     PRIMARY KEY (endpoint_id, position)
 ) STRICT, WITHOUT ROWID;
 
@@ -40,10 +43,13 @@ CREATE TABLE event (
     digest       BLOB NOT NULL CHECK (length(digest) = 32),       -- SHA-256 of body
     fingerprint  BLOB NOT NULL CHECK (length(fingerprint) = 32),  -- SHA-256 of all that the caller asked for
     once         TEXT,                                            -- what the provider fires only once
+    idempotency_key BLOB CHECK (length(idempotency_key) = 32),    -- SHA-256 of what the caller called the request
+    trace        TEXT,                                            -- traceparent, and after a space tracestate
     body         BLOB NOT NULL
 ) STRICT;
 
 CREATE UNIQUE INDEX event_once ON event (once) WHERE once IS NOT NULL;
+CREATE UNIQUE INDEX event_by_key ON event (idempotency_key) WHERE idempotency_key IS NOT NULL;
 -- When and what, without the bodies, for whoever looks for the events since a time or of a rare type. It grows at its
 -- end, so an event costs it some 40 bytes and no further page.
 CREATE INDEX event_by_time ON event (accepted_at, type);
@@ -56,6 +62,7 @@ CREATE TABLE delivery (
     endpoint_id INTEGER NOT NULL REFERENCES endpoint (id),
     state       TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'dead', 'cancelled')),
     attempts    INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    earlier     INTEGER NOT NULL DEFAULT 0 CHECK (earlier BETWEEN 0 AND attempts), -- before the last retry by hand
     due_at      INTEGER CHECK ((due_at IS NOT NULL) = (state = 'pending')),
     token       INTEGER CHECK (token IS NULL OR state = 'pending'),
     leased_at   INTEGER CHECK ((leased_at IS NOT NULL) = (token IS NOT NULL)),
@@ -99,6 +106,25 @@ CREATE TABLE attempt (
     answer        BLOB NOT NULL CHECK (length(answer) <= 16384),
     PRIMARY KEY (delivery_id, number)
 ) STRICT, WITHOUT ROWID;
+
+-- What became of deliveries, in the order of its becoming, for whoever follows along: an attempt that was recorded or
+-- closed, or an end or revival without one. Numbers grow by one; the oldest rows are deleted, never the newest, so none
+-- is used twice. Rows may outlive their delivery.
+CREATE TABLE outcome (
+    seq         INTEGER PRIMARY KEY,
+    at          INTEGER NOT NULL,
+    delivery_id INTEGER NOT NULL,
+    attempt     INTEGER CHECK (attempt > 0),
+    state       TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'dead', 'cancelled'))
+) STRICT;
+
+-- Who may use the HTTP API. The token itself is not kept.
+CREATE TABLE token (
+    name       TEXT PRIMARY KEY CHECK (length(name) BETWEEN 1 AND 64),
+    hash       BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
+    scope      TEXT NOT NULL CHECK (scope IN ('enqueue', 'read', 'admin')),
+    created_at INTEGER NOT NULL
+) STRICT;
 
 -- Counts what a running daemon must look at again: endpoints, and deliveries that were changed by hand.
 CREATE TABLE revision (

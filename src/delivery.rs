@@ -35,6 +35,15 @@ pub struct Delivery {
     pub state: DeliveryState,
     /// Attempts begun so far, the one in flight included.
     pub attempts: u32,
+    /// How many of them were made before a person last asked to retry it: the schedule counts from there.
+    pub earlier: u32,
+}
+
+impl Delivery {
+    /// Attempts begun since the schedule began, or began anew.
+    pub fn scheduled_attempts(&self) -> u32 {
+        self.attempts - self.earlier
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +138,8 @@ pub struct Lease {
     pub token: Token,
     /// The number of the attempt that this lease pays for, from 1; already counted in the store.
     pub attempt: u32,
+    /// As in `Delivery`: the schedule counts `attempt - earlier`.
+    pub earlier: u32,
     pub event: Arc<Event>,
 }
 
@@ -291,7 +302,8 @@ pub struct LeaseRequest {
     /// When the leases end.
     pub until: Time,
     pub token: Token,
-    /// A due delivery that already had so many attempts is ended as dead instead of leased.
+    /// A due delivery that already had so many attempts, since a person last asked to retry it, is ended as dead instead
+    /// of leased.
     pub most_attempts: u32,
 }
 

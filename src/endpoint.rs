@@ -41,6 +41,10 @@ impl Endpoint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndpointState {
     Active,
+    /// A person paused it: it is still owed new events, but nothing is sent until it is resumed, and nothing is ended.
+    Paused {
+        since: Time,
+    },
     /// It answered 410: nothing more is owed to it.
     Disabled {
         since: Time,
@@ -50,6 +54,16 @@ pub enum EndpointState {
     Removed {
         since: Time,
     },
+}
+
+impl EndpointState {
+    /// New events are owed to it, and what it is owed is kept.
+    pub const fn is_owed(&self) -> bool {
+        match self {
+            EndpointState::Active | EndpointState::Paused { .. } => true,
+            EndpointState::Disabled { .. } | EndpointState::Removed { .. } => false,
+        }
+    }
 }
 
 /// `[A-Za-z0-9_-]{1,64}`, beginning with a letter or digit, and not `one-off-…`.
@@ -238,6 +252,14 @@ impl fmt::Display for Scheme {
 pub struct Key {
     pub scheme: Scheme,
     pub secret: Secret,
+    /// It signs nothing from then on; `None`: it signs for good.
+    pub until: Option<Time>,
+}
+
+impl Key {
+    pub fn signs_at(&self, now: Time) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 /// Bytes that nobody may see: `Debug` prints `***`, and they are overwritten when dropped.
@@ -274,8 +296,8 @@ mod tests {
 
     #[test]
     fn a_secret_never_shows_in_debug() {
-        let key = Key { scheme: Scheme::Hmac, secret: Secret::new(b"topsecret".to_vec()) };
-        assert_eq!(format!("{key:?}"), "Key { scheme: Hmac, secret: *** }");
+        let key = Key { scheme: Scheme::Hmac, secret: Secret::new(b"topsecret".to_vec()), until: None };
+        assert_eq!(format!("{key:?}"), "Key { scheme: Hmac, secret: ***, until: None }");
         let headers = vec![("authorization".to_owned(), "Bearer topsecret".to_owned())];
         let overrides = format!("{:?}", Overrides { headers, ..Overrides::default() });
         assert!(overrides.contains("(\"authorization\", ***)") && !overrides.contains("topsecret"), "{overrides}");

@@ -41,8 +41,17 @@ pub struct LanePlan {
     pub concurrency: u32,
     /// Attempts begun per second.
     pub rate: Option<u32>,
-    /// False: what it is still owed will be ended as dead.
-    pub active: bool,
+    pub service: Service,
+}
+
+/// Whether a lane is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    Active,
+    /// Nothing is asked of the store until it is active again; what is in flight goes on.
+    Paused,
+    /// What it is still owed will be ended as dead.
+    Gone,
 }
 
 #[derive(Clone, Debug)]
@@ -138,6 +147,8 @@ pub struct Engine {
 struct Flight {
     lane: EndpointId,
     attempt: u32,
+    /// Attempts that the schedule does not count.
+    earlier: u32,
     bytes: u64,
 }
 
@@ -321,7 +332,7 @@ impl Engine {
             self.arrange(id);
             return true;
         }
-        let Some(plan) = lane.plan.as_ref().filter(|plan| plan.active) else {
+        let Some(plan) = lane.plan.as_ref().filter(|plan| plan.service != Service::Gone) else {
             lane.burying = true;
             actions.push(Action::Bury { lane: id, limit: BURIED_AT_ONCE });
             return true;
@@ -381,7 +392,7 @@ impl Engine {
                 actions.push(Action::Release { delivery: lease.delivery, token: lease.token });
                 continue;
             }
-            let flight = Flight { lane: id, attempt: lease.attempt, bytes };
+            let flight = Flight { lane: id, attempt: lease.attempt, earlier: lease.earlier, bytes };
             let other = self.flights.insert((lease.delivery, lease.token), flight);
             assert!(other.is_none(), "a token was drawn twice for {}", lease.delivery);
             actions.push(Action::Carry(lease));
@@ -405,7 +416,8 @@ impl Engine {
             unreachable!("a lane that flew had a plan");
         };
         let outcome = judge::outcome(&carried, terms);
-        let verdict = judge::verdict(&outcome, Some(&carried.reply), terms, flight.attempt, carried.finished_at, draw);
+        let counted = flight.attempt - flight.earlier;
+        let verdict = judge::verdict(&outcome, Some(&carried.reply), terms, counted, carried.finished_at, draw);
         let was_proven = lane.proven;
         lane.learn(outcome.is_accepted());
         let (open, bytes) = lane.open();
@@ -431,7 +443,7 @@ impl Engine {
                 lane.close();
                 lane.owes_at(now);
             }
-            Verdict::RetryAt(_) if !lane.is_active() => lane.owes_at(now),
+            Verdict::RetryAt(_) if lane.service() == Service::Gone => lane.owes_at(now),
             // The lease was lost: whoever has it now decides, and the store says when there is something to do.
             Verdict::RetryAt(at) => lane.owes_at(at),
             Verdict::Delivered | Verdict::Dead(_) => {}

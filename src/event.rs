@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::time::Time;
+use crate::trace::TraceContext;
 
 /// An immutable notification. `Debug` tells the body's size only: it is our callers' business.
 #[derive(Clone, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Event {
     /// SHA-256 of `body`, taken when it was accepted and checked before every send.
     pub digest: [u8; 32],
     pub accepted_at: Time,
+    /// The caller's trace, if it told of one.
+    pub trace: Option<TraceContext>,
 }
 
 impl fmt::Debug for Event {
@@ -28,6 +31,7 @@ impl fmt::Debug for Event {
             .field("body", &format_args!("{} bytes", self.body.len()))
             .field("digest", &self.digest)
             .field("accepted_at", &self.accepted_at)
+            .field("trace", &self.trace)
             .finish()
     }
 }

@@ -31,7 +31,8 @@ fn head_after_us(carried: &Carried) -> u64 {
     [timings.dns_us, timings.connect_us, timings.tls_us, timings.first_byte_us].into_iter().flatten().sum()
 }
 
-/// What follows from `outcome` of attempt number `attempt`, which ended at `finished_at`.
+/// What follows from `outcome` of an attempt that ended at `finished_at`; `attempt` is its number as the schedule counts:
+/// from 1 when the delivery began, or when a person last asked to retry it.
 ///
 /// `reply` is what was answered, for the wishes that it carries (Retry-After); `None` if nothing is known of it.
 pub fn verdict(

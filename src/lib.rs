@@ -5,12 +5,14 @@
 //! Layers 0 to 2 mention no clock, no chance, no async, no file and no socket: time and draws are arguments.
 
 // 0 words: know nothing but std
+pub mod access;
 pub mod delivery;
 pub mod endpoint;
 pub mod event;
 pub mod log;
 pub mod plain;
 pub mod time;
+pub mod trace;
 
 // 1 rules: pure functions over words
 pub mod calendar;

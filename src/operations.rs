@@ -135,6 +135,8 @@ pub fn enqueue(store: &mut dyn Store, rules: &Rules, now: Time, asked: Submissio
         recipients,
         fingerprint,
         once: checked.once,
+        idempotency_key: None,
+        trace: None,
         body: asked.body,
     };
     let id = event.id.clone();
@@ -236,7 +238,7 @@ fn recipients(
     }
     let asked_for_all = asked.target == Target::Subscribers;
     let is_owed = |endpoint: &&Endpoint| {
-        let subscribed = endpoint.state == EndpointState::Active && endpoint.name.is_some();
+        let subscribed = endpoint.state.is_owed() && endpoint.name.is_some();
         !asked_for_all || (subscribed && provider::is_owed(endpoint, event_type))
     };
     let owed: Vec<&Endpoint> = known.iter().filter(is_owed).collect();
@@ -304,7 +306,12 @@ fn refused(id: &EventId, refusal: Refusal) -> Refused {
         Refusal::EndpointGone { .. } => {
             Refused::Conflict("an endpoint was removed or disabled at this moment; nothing is stored, try again".into())
         }
-        Refusal::NameTaken | Refusal::NoSuchEndpoint => unreachable!("an enqueue names no new endpoint"),
+        Refusal::KeyTaken { event } => Refused::Conflict(format!(
+            "the idempotency key was used for {event}, which was another request; nothing is stored"
+        )),
+        Refusal::NameTaken | Refusal::NoSuchEndpoint | Refusal::NoSuchDelivery | Refusal::NoSuchToken => {
+            unreachable!("an enqueue names no new endpoint, no delivery and no token")
+        }
     }
 }
 

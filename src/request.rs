@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use crate::endpoint::{Endpoint, Overrides};
+use crate::endpoint::{Endpoint, Key, Overrides};
 use crate::event::Event;
 use crate::provider;
 use crate::signature::{self, Signed};
@@ -31,7 +31,7 @@ pub struct Request {
     pub timeout: Span,
 }
 
-/// The request of an attempt that begins at `now`, signed with the endpoint's keys as they are now.
+/// The request of an attempt that begins at `now`, signed with those of the endpoint's keys that sign then.
 ///
 /// Headers in this order: content-type, user-agent, signatures, the endpoint's extra ones. Fails only if the stored
 /// body does not have the digest that it was accepted with.
@@ -44,7 +44,8 @@ pub fn render(endpoint: &Endpoint, event: &Event, now: Time) -> Result<Request, 
     let mut headers =
         vec![("content-type".to_owned(), content_type.to_owned()), ("user-agent".to_owned(), USER_AGENT.to_owned())];
     let signed = Signed { event_id: event.id.as_str(), timestamp: now.unix_seconds(), body: &event.body };
-    headers.extend(signature::headers(&endpoint.keys, &signed, overrides.signature_header.as_deref()));
+    let keys: Vec<&Key> = endpoint.keys.iter().filter(|key| key.signs_at(now)).collect();
+    headers.extend(signature::headers(keys, &signed, overrides.signature_header.as_deref()));
     headers.extend(overrides.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())));
     Ok(Request {
         url: endpoint.url.clone(),

@@ -40,7 +40,11 @@ impl Signed<'_> {
 ///
 /// Ensuro's header holds one signature, so only the newest of such keys signs. `webhook-signature` holds one for each
 /// key: `v1` before `v1a`, newest first, one space between (the official libraries stumble over two).
-pub fn headers(keys: &[Key], signed: &Signed, ensuro_header_override: Option<&str>) -> Vec<(String, String)> {
+pub fn headers<'a>(
+    keys: impl IntoIterator<Item = &'a Key>,
+    signed: &Signed,
+    ensuro_header_override: Option<&str>,
+) -> Vec<(String, String)> {
     let mut headers = Vec::new();
     let mut standard: [Vec<String>; 2] = [vec![], vec![]];
     let mut ensuro_done = false;
@@ -109,7 +113,7 @@ pub fn read_key(scheme: Scheme, text: &[u8]) -> Result<Key, String> {
         Scheme::V1 => hmac::read_v1_secret(text),
         Scheme::V1a => ed25519::read_secret(text),
     }?;
-    Ok(Key { scheme, secret })
+    Ok(Key { scheme, secret, until: None })
 }
 
 /// The half of a key that may be shown: the checksummed Ethereum address, `whpk_…`, or nothing for a shared secret.

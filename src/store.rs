@@ -7,11 +7,13 @@ pub mod sqlite;
 
 use std::sync::Arc;
 
+use crate::access::{AccessToken, Scope};
 use crate::delivery::{Attempt, DeadReason, Delivery, DeliveryId, DeliveryState, Lease, StateName, Token};
 pub use crate::delivery::{LaneDue, LeaseRequest, Record};
 use crate::endpoint::{Endpoint, EndpointId, EndpointName, Key, Overrides, ProfileName};
 use crate::event::{Event, EventId, EventType, Subscription};
 use crate::time::{Span, Time};
+use crate::trace::TraceContext;
 
 pub trait Store: Send {
     /// Applies all commands, in order, in one durable transaction, and answers each. An `Err` means that none of them
@@ -51,6 +53,15 @@ pub trait Store: Send {
         Ok(LaneOwed::of(listed.into_iter().map(|listed| listed.delivery).collect()))
     }
 
+    /// Every access token, by name.
+    fn tokens(&mut self) -> Result<Vec<AccessToken>, StoreError>;
+
+    /// Which event came with this idempotency key.
+    fn by_key(&mut self, key: &[u8; 32]) -> Result<Option<EventId>, StoreError>;
+
+    /// The outcome log after number `after`, oldest first, at most `limit` of it.
+    fn outcomes(&mut self, after: i64, limit: u32) -> Result<Outcomes, StoreError>;
+
     /// How much of everything there is.
     fn counts(&mut self, now: Time) -> Result<Counts, StoreError>;
 }
@@ -80,6 +91,27 @@ pub enum Command {
     Prune { before: Time, limit: u32 },
     /// -> `EndpointAdded`, or `Refused` if the name is taken.
     AddEndpoint(NewEndpoint),
+    /// Replaces what the edit names, whole. -> `Done(1)`, or `Refused` if there is no such endpoint or it is removed.
+    EditEndpoint { endpoint: EndpointId, edit: EndpointEdit },
+    /// Nothing of an active endpoint is leased or ended until `Resume`, and it is still owed what comes. -> `Done(1)`;
+    /// `Done(0)` if it is paused or disabled already, `Refused` if there is no such endpoint or it is removed.
+    Pause(EndpointId),
+    /// Makes a paused or disabled endpoint active. -> `Done(1)`; `Done(0)` if it is active already, `Refused` if there is
+    /// no such endpoint or it is removed.
+    Resume(EndpointId),
+    /// Asked for by hand. A delivery in one of `states` is pending and due at `now_due`; one that had ended has its
+    /// schedule begin anew (`earlier` is then all its attempts), one that was pending keeps it. -> `Done(1)`; `Done(0)` if
+    /// it is in another state, or in flight; `Refused` if there is no such delivery, or it would be owed to an endpoint
+    /// that is disabled or removed.
+    Retry { delivery: DeliveryId, states: Vec<StateName>, now_due: Time },
+    /// Asked for by hand. Ends a pending delivery as cancelled, in flight or not: that lease is lost, and should the
+    /// receiver have accepted after all, the delivery is delivered. -> `Done(1)`; `Done(0)` if it is not pending,
+    /// `Refused` if there is no such delivery.
+    Cancel { delivery: DeliveryId },
+    /// -> `Done(1)`, or `Refused` if the name is taken.
+    AddToken { name: String, hash: [u8; 32], scope: Scope },
+    /// -> `Done(1)`, or `Refused` if there is none.
+    RemoveToken { name: String },
     /// Marks it removed; its pending deliveries are ended by `Bury`. -> `Done(1)`, or `Refused` if there is none.
     RemoveEndpoint(EndpointId),
 }
@@ -100,11 +132,14 @@ pub struct NewEvent {
     pub fingerprint: [u8; 32],
     /// Where the provider fires once: a second event with the same text is refused.
     pub once: Option<String>,
+    /// SHA-256 of what the caller called this request: no other event comes with the same.
+    pub idempotency_key: Option<[u8; 32]>,
+    pub trace: Option<TraceContext>,
 }
 
 #[derive(Clone, Debug)]
 pub enum Recipients {
-    /// Each must be active at the time of the commit, or the event is refused. May be empty.
+    /// Each must be active or paused at the time of the commit, or the event is refused. May be empty.
     Endpoints(Vec<EndpointId>),
     /// A receiver that nobody registered; found again by profile, URL and keys, or made.
     OneOff { profile: ProfileName, url: String, keys: Vec<Key> },
@@ -118,6 +153,15 @@ pub struct NewEndpoint {
     pub subscriptions: Vec<Subscription>,
     pub overrides: Overrides,
     pub keys: Vec<Key>,
+}
+
+/// What is to be replaced of an endpoint; `None` stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointEdit {
+    pub url: Option<String>,
+    pub subscriptions: Option<Vec<Subscription>>,
+    pub overrides: Option<Overrides>,
+    pub keys: Option<Vec<Key>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,7 +197,7 @@ pub struct Leased {
 pub enum Recorded {
     /// The token matched: the verdict holds.
     Counted,
-    /// The lease had been lost, but the receiver accepted, and so a pending delivery is now delivered.
+    /// The lease had been lost, but the receiver accepted, and so a pending or cancelled delivery is now delivered.
     LateAccepted,
     /// The lease had been lost and somebody else decides; the attempt is kept for the record.
     Lost,
@@ -177,6 +221,12 @@ pub enum Refusal {
     },
     NameTaken,
     NoSuchEndpoint,
+    NoSuchDelivery,
+    NoSuchToken,
+    /// The idempotency key came with this event, which has another id or was another request.
+    KeyTaken {
+        event: EventId,
+    },
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -215,6 +265,38 @@ pub struct Listed {
     /// Size of the body in bytes.
     pub size: u64,
 }
+
+/// A part of the outcome log: one entry for every attempt that was recorded or closed as unknown, and one for every end
+/// or revival of a delivery without an attempt (used up, buried, cancelled, retried by hand).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcomes {
+    /// The oldest entry that is still kept: what came before it cannot be read any more. After `last` if there is none.
+    pub first_kept: i64,
+    /// The newest entry, 0 if there never was one. A list shorter than its limit reaches this far.
+    pub last: i64,
+    /// Without the entries of deliveries that were pruned.
+    pub list: Vec<LoggedOutcome>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedOutcome {
+    /// Grows by one with each entry, and is never used twice.
+    pub seq: i64,
+    pub at: Time,
+    pub delivery: DeliveryId,
+    pub event: EventId,
+    pub event_type: EventType,
+    pub endpoint: EndpointId,
+    /// As it is known by now, without the bytes of its answer. `None`: no attempt made this entry.
+    pub attempt: Option<Attempt>,
+    /// The state that the delivery had then.
+    pub state: StateName,
+}
+
+/// So many entries of the outcome log are kept ...
+pub const OUTCOMES_KEPT: i64 = 100_000;
+/// ... and older ones are deleted whenever so many more have come.
+pub const OUTCOMES_STEP: i64 = 1_000;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

@@ -110,6 +110,7 @@ fn owed_lines(owed: &Owed, now: Time) -> Vec<String> {
     let (delivery, endpoint) = (&owed.delivery, &owed.endpoint);
     let gone = match &endpoint.state {
         EndpointState::Active => String::new(),
+        EndpointState::Paused { since } => format!(", paused since {}", rfc3339(*since)),
         EndpointState::Disabled { since, reason } => {
             format!(", disabled since {}: it {}", rfc3339(*since), terminal(reason))
         }

@@ -3,7 +3,7 @@
 
 use crate::delivery::Verdict;
 use crate::endpoint::{Endpoint, EndpointState};
-use crate::engine::{Action, Input, LanePlan};
+use crate::engine::{Action, Input, LanePlan, Service};
 use crate::provider;
 use crate::store::{Command, Recorded, Reply};
 use crate::time::Span;
@@ -75,9 +75,10 @@ pub fn plan(endpoint: &Endpoint, default_concurrency: u32) -> LanePlan {
         terms: provider::terms(endpoint.profile, &endpoint.overrides),
         concurrency: endpoint.overrides.concurrency.unwrap_or(default_concurrency).max(1),
         rate: endpoint.overrides.rate,
-        active: match endpoint.state {
-            EndpointState::Active => true,
-            EndpointState::Disabled { .. } | EndpointState::Removed { .. } => false,
+        service: match endpoint.state {
+            EndpointState::Active => Service::Active,
+            EndpointState::Paused { .. } => Service::Paused,
+            EndpointState::Disabled { .. } | EndpointState::Removed { .. } => Service::Gone,
         },
     }
 }

@@ -1,6 +1,6 @@
 //! One lane: what one endpoint may be sent now. Knows nothing of other lanes.
 
-use super::LanePlan;
+use super::{LanePlan, Service};
 use crate::provider::Terms;
 use crate::time::{Span, Time};
 
@@ -81,12 +81,12 @@ impl Lane {
 
     pub(super) fn close(&mut self) {
         if let Some(plan) = &mut self.plan {
-            plan.active = false;
+            plan.service = Service::Gone;
         }
     }
 
-    pub(super) fn is_active(&self) -> bool {
-        self.plan.as_ref().is_some_and(|plan| plan.active)
+    pub(super) fn service(&self) -> Service {
+        self.plan.as_ref().map_or(Service::Gone, |plan| plan.service)
     }
 
     /// No endpoint, and nothing under way.
@@ -105,11 +105,12 @@ impl Lane {
         if self.asked.is_some() || self.burying || self.queued {
             return None;
         }
-        match self.is_active() {
-            true if self.held || self.in_flight >= self.window.max(self.half()) => None,
-            true => Some(next_due.max(self.bucket.ready_at())),
+        match self.service() {
+            Service::Active if self.held || self.in_flight >= self.window.max(self.half()) => None,
+            Service::Active => Some(next_due.max(self.bucket.ready_at())),
+            Service::Paused => None,
             // What is owed to nobody need not wait until it is due.
-            false => Some(Time::from_ms(i64::MIN)),
+            Service::Gone => Some(Time::from_ms(i64::MIN)),
         }
     }
 

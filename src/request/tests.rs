@@ -28,6 +28,7 @@ fn event(event_type: &str, content_type: &str, body: &[u8]) -> Event {
         body: body.into(),
         digest: signature::digest(body),
         accepted_at: Time::from_ms(0),
+        trace: None,
     }
 }
 
@@ -219,4 +220,19 @@ fn a_content_type_has_a_type_and_a_subtype() {
     for bad in ["", "json", "a/", "/b", "a b/c", "a/b\r\nhost: x", "a/b; é", " a/b", "a/b/c"] {
         assert!(check_content_type(bad).is_err(), "{bad:?}");
     }
+}
+
+#[test]
+fn a_key_signs_until_its_end_and_no_longer() {
+    let old = Key { until: Some(NOW), ..key(Scheme::V1, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw") };
+    let endpoint =
+        endpoint(ProfileName::Standard, vec![key(Scheme::V1, "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), old]);
+    let event = event("invoice.paid", "application/json", b"{}");
+    let signatures = |now| {
+        let request = render(&endpoint, &event, now).unwrap();
+        let (_, value) = request.headers.iter().find(|(name, _)| name == "webhook-signature").unwrap();
+        value.split(' ').count()
+    };
+    assert_eq!(signatures(NOW - Span::from_ms(1)), 2);
+    assert_eq!(signatures(NOW), 1);
 }

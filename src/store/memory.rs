@@ -3,13 +3,18 @@
 //! handle. A command checks everything before it changes anything, so a refusal has nothing to undo, and since nothing
 //! here can fail halfway a batch is whole without copies.
 
+mod by_hand;
 mod commands;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::{Changes, Command, Counts, Filter, LaneDue, Listed, Page, Reply, Store, StoreError};
-use crate::delivery::{Attempt, Delivery, DeliveryId, DeliveryState, Outcome, Timings, Token};
+use super::{
+    Changes, Command, Counts, Filter, LaneDue, Listed, LoggedOutcome, OUTCOMES_KEPT, OUTCOMES_STEP, Outcomes, Page,
+    Reply, Store, StoreError,
+};
+use crate::access::AccessToken;
+use crate::delivery::{Attempt, Delivery, DeliveryId, DeliveryState, Outcome, StateName, Timings, Token};
 use crate::endpoint::{Endpoint, EndpointId, EndpointName, EndpointState};
 use crate::event::{Event, EventId};
 use crate::time::Time;
@@ -120,6 +125,23 @@ impl Store for MemoryStore {
         Ok(self.state().attempts.range((delivery, 0)..=(delivery, u32::MAX)).map(|(_, kept)| kept.clone()).collect())
     }
 
+    fn tokens(&mut self) -> Result<Vec<AccessToken>, StoreError> {
+        Ok(self.state().tokens.values().cloned().collect())
+    }
+
+    fn by_key(&mut self, key: &[u8; 32]) -> Result<Option<EventId>, StoreError> {
+        Ok(self.state().keyed(key).map(|kept| kept.event.id.clone()))
+    }
+
+    fn outcomes(&mut self, after: i64, limit: u32) -> Result<Outcomes, StoreError> {
+        let state = self.state();
+        let last = state.last_outcome;
+        let first_kept = state.log.keys().next().copied().unwrap_or(last + 1);
+        let newer = state.log.iter().filter(|(seq, _)| **seq > after);
+        let list = newer.filter_map(|(seq, entry)| state.logged(*seq, entry)).take(limit as usize).collect();
+        Ok(Outcomes { first_kept, last, list })
+    }
+
     fn counts(&mut self, now: Time) -> Result<Counts, StoreError> {
         let state = self.state();
         let mut counts = Counts { events: state.events.len() as u64, ..Counts::default() };
@@ -153,6 +175,10 @@ struct State {
     events: BTreeMap<EventId, Kept>,
     deliveries: BTreeMap<DeliveryId, Row>,
     attempts: BTreeMap<(DeliveryId, u32), Attempt>,
+    tokens: BTreeMap<String, AccessToken>,
+    /// The outcome log by its numbers.
+    log: BTreeMap<i64, Entry>,
+    last_outcome: i64,
     last_endpoint: i64,
     last_event: i64,
     last_delivery: i64,
@@ -168,6 +194,15 @@ struct Kept {
     number: i64,
     fingerprint: [u8; 32],
     once: Option<String>,
+    idempotency_key: Option<[u8; 32]>,
+}
+
+/// One entry of the outcome log.
+struct Entry {
+    at: Time,
+    delivery: DeliveryId,
+    attempt: Option<u32>,
+    state: StateName,
 }
 
 /// A delivery and what only the store knows of it.
@@ -188,6 +223,69 @@ impl State {
     fn is_active(&self, id: EndpointId) -> bool {
         self.endpoints.get(&id).is_some_and(|endpoint| endpoint.state == EndpointState::Active)
     }
+
+    /// Active, or paused.
+    fn is_owed(&self, id: EndpointId) -> bool {
+        self.endpoints.get(&id).is_some_and(|endpoint| endpoint.state.is_owed())
+    }
+
+    fn keyed(&self, key: &[u8; 32]) -> Option<&Kept> {
+        self.events.values().find(|kept| kept.idempotency_key.as_ref() == Some(key))
+    }
+
+    fn log(&mut self, at: Time, delivery: DeliveryId, attempt: Option<u32>, state: StateName) {
+        self.last_outcome += 1;
+        self.log.insert(self.last_outcome, Entry { at, delivery, attempt, state });
+        if self.last_outcome % OUTCOMES_STEP == 0 {
+            self.log = self.log.split_off(&(self.last_outcome - OUTCOMES_KEPT + 1));
+        }
+    }
+
+    /// `None` if the delivery was pruned.
+    fn logged(&self, seq: i64, entry: &Entry) -> Option<LoggedOutcome> {
+        let row = self.deliveries.get(&entry.delivery)?;
+        let attempt = entry.attempt.and_then(|number| self.attempts.get(&(entry.delivery, number)));
+        Some(LoggedOutcome {
+            seq,
+            at: entry.at,
+            delivery: entry.delivery,
+            event: row.event.id.clone(),
+            event_type: row.event.event_type.clone(),
+            endpoint: row.delivery.endpoint,
+            attempt: attempt.map(|attempt| Attempt { answer: Vec::new(), ..attempt.clone() }),
+            state: entry.state,
+        })
+    }
+
+    /// Nobody will tell any more how the attempt in flight went, unless it was recorded late.
+    fn close_lease(&mut self, now: Time, id: DeliveryId) {
+        let row = &self.deliveries[&id];
+        let Some(started_at) = row.leased_at() else { return };
+        let number = row.delivery.attempts;
+        if self.attempts.contains_key(&(id, number)) {
+            return;
+        }
+        let attempt = Attempt {
+            number,
+            started_at,
+            finished_at: now,
+            timings: Timings::default(),
+            remote: None,
+            resent: false,
+            outcome: Outcome::Unknown,
+            answer: Vec::new(),
+            location: None,
+        };
+        self.attempts.insert((id, number), attempt);
+        self.log(now, id, Some(number), StateName::Pending);
+    }
+
+    /// Ends a delivery without an attempt.
+    fn end(&mut self, now: Time, id: DeliveryId, state: DeliveryState) {
+        self.close_lease(now, id);
+        self.deliveries.get_mut(&id).expect("looked up just now").settle(state);
+        self.log(now, id, None, state.name());
+    }
 }
 
 impl Row {
@@ -207,26 +305,9 @@ impl Row {
     }
 
     /// Ends the lease, if there is one, in the state that follows it.
-    fn end(&mut self, state: DeliveryState) {
+    fn settle(&mut self, state: DeliveryState) {
         self.delivery.state = state;
         self.token = None;
-    }
-
-    /// Nobody will tell any more how the attempt in flight went, unless it was recorded late.
-    fn close_attempt(&self, now: Time, attempts: &mut BTreeMap<(DeliveryId, u32), Attempt>) {
-        let Some(started_at) = self.leased_at() else { return };
-        let number = self.delivery.attempts;
-        attempts.entry((self.delivery.id, number)).or_insert_with(|| Attempt {
-            number,
-            started_at,
-            finished_at: now,
-            timings: Timings::default(),
-            remote: None,
-            resent: false,
-            outcome: Outcome::Unknown,
-            answer: Vec::new(),
-            location: None,
-        });
     }
 
     fn passes(&self, filter: &Filter) -> bool {

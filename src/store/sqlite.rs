@@ -2,8 +2,10 @@
 //! A batch of commands is one `BEGIN IMMEDIATE` transaction, so what `apply` answers is on disk. `schema.sql` is the
 //! schema; no statement asks SQLite for the time.
 
+mod by_hand;
 mod clear;
 mod codec;
+mod migrate;
 mod open;
 mod read;
 mod write;
@@ -15,7 +17,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use open::{Lock, LockError, holder, lock};
 
-use super::{Changes, Command, Counts, Filter, Listed, Page, Reply, Store, StoreError};
+use super::{Changes, Command, Counts, Filter, Listed, Outcomes, Page, Reply, Store, StoreError};
+use crate::access::AccessToken;
 use crate::delivery::{Attempt, DeliveryId, LaneDue};
 use crate::endpoint::{Endpoint, EndpointId, EndpointName};
 use crate::event::{Event, EventId};
@@ -141,6 +144,18 @@ impl Store for SqliteStore {
 
     fn owed(&mut self, lane: EndpointId) -> Result<super::LaneOwed, StoreError> {
         self.read(|connection| read::owed(connection, lane))
+    }
+
+    fn tokens(&mut self) -> Result<Vec<AccessToken>, StoreError> {
+        self.read(read::tokens)
+    }
+
+    fn by_key(&mut self, key: &[u8; 32]) -> Result<Option<EventId>, StoreError> {
+        self.read(|connection| read::by_key(connection, key))
+    }
+
+    fn outcomes(&mut self, after: i64, limit: u32) -> Result<Outcomes, StoreError> {
+        self.read(|connection| read::outcomes(connection, after, limit))
     }
 
     fn counts(&mut self, now: Time) -> Result<Counts, StoreError> {

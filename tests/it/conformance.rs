@@ -3,11 +3,13 @@
 //! than the next one is wrong, or the rule is; where a store may choose (hearing of more changes than there were), the
 //! rules say so.
 
+mod by_hand;
 mod changing;
 mod clearing;
 mod endpoints;
 mod enqueueing;
-mod fixture;
+pub mod fixture;
+mod following;
 mod leasing;
 mod random;
 mod reading;
@@ -71,6 +73,9 @@ macro_rules! every_rule {
                 a_gone_recipient_refuses_the_whole_event
                 a_recipient_counts_once
                 an_event_may_be_owed_to_nobody
+                an_idempotency_key_is_one_requests
+                an_idempotency_key_comes_first
+                a_trace_is_kept_with_its_event
                 a_one_off_receiver_is_made_and_found_again
                 a_one_off_never_goes_to_a_registered_endpoint
                 a_one_off_receiver_that_is_gone_is_made_anew
@@ -134,6 +139,7 @@ macro_rules! every_rule {
                 an_endpoint_that_others_found_gone_is_told
                 a_one_off_by_others_is_told
                 what_others_move_is_told
+                what_others_do_by_hand_is_told
                 what_has_ended_meanwhile_need_not_be_told;
             endpoints:
                 a_one_off_is_shown_while_it_is_owed
@@ -143,6 +149,32 @@ macro_rules! every_rule {
                 a_removed_endpoints_name_is_free
                 nobody_is_removed_twice
                 a_disabled_endpoint_can_be_removed;
+            by_hand:
+                a_paused_endpoint_is_owed_and_sent_nothing
+                what_is_in_flight_to_a_paused_endpoint_goes_on
+                a_paused_endpoint_can_go_for_good
+                a_disabled_endpoint_is_resumed_not_paused
+                only_an_endpoint_that_is_there_is_paused_resumed_or_edited
+                an_edit_replaces_what_it_names_and_nothing_else
+                what_had_ended_is_retried_with_its_schedule_anew
+                a_retry_counts_attempts_from_where_it_began
+                only_the_states_asked_for_are_retried
+                what_waits_is_due_sooner_and_keeps_its_schedule
+                nothing_is_retried_to_an_endpoint_that_is_gone
+                recovery_and_clock_steps_treat_a_retry_as_new
+                what_waits_is_cancelled
+                what_is_in_flight_is_cancelled_and_its_lease_lost
+                an_acceptance_after_all_delivers_what_was_cancelled
+                what_was_cancelled_can_be_retried
+                nothing_of_what_has_ended_is_cancelled
+                tokens_are_kept_by_name_until_they_are_removed;
+            following:
+                every_outcome_is_logged_with_the_state_it_led_to
+                what_ends_without_an_attempt_is_logged_too
+                an_unknown_attempt_is_logged_once
+                the_log_goes_on_from_any_number
+                what_was_pruned_is_left_out_and_its_numbers_stay
+                the_log_keeps_its_newest_entries;
             reading:
                 pages_go_from_the_newest_to_the_oldest
                 each_filter_holds_and_all_combine

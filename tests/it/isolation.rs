@@ -61,7 +61,7 @@ impl Bench {
             profile: ProfileName::Ensuro,
             subscriptions: vec![],
             overrides: Overrides::default(),
-            keys: vec![Key { scheme: Scheme::Hmac, secret: Secret::new(vec![7; 8]) }],
+            keys: vec![Key { scheme: Scheme::Hmac, secret: Secret::new(vec![7; 8]), until: None }],
         };
         let replies = self.store.apply(self.time(), &[Command::AddEndpoint(endpoint)]).unwrap();
         let Reply::EndpointAdded(id) = replies[0] else { panic!("{replies:?}") };
@@ -89,6 +89,8 @@ impl Bench {
                     recipients: Recipients::Endpoints(vec![lane]),
                     fingerprint: digest,
                     once: None,
+                    idempotency_key: None,
+                    trace: None,
                 })
             })
             .collect();

@@ -49,7 +49,8 @@ impl World {
             ProfileName::Octamile => None,
             ProfileName::Standard => Some(Scheme::V1),
         };
-        let keys = scheme.map(|scheme| Key { scheme, secret: Secret::new(vec![7; 32]) }).into_iter().collect();
+        let keys =
+            scheme.map(|scheme| Key { scheme, secret: Secret::new(vec![7; 32]), until: None }).into_iter().collect();
         let url = format!("https://{name}.example/hook?token=s3cret");
         let name = EndpointName::parse(name).unwrap();
         let endpoint = NewEndpoint { name, url, profile, subscriptions: vec![], overrides, keys };
@@ -70,6 +71,8 @@ impl World {
             recipients: Recipients::Endpoints(endpoints.to_vec()),
             fingerprint: digest(id.as_bytes()),
             once: None,
+            idempotency_key: None,
+            trace: None,
         };
         match self.apply(Command::Enqueue(event)) {
             Reply::Enqueued(enqueued) => enqueued.deliveries.into_iter().map(|(delivery, _)| delivery).collect(),

@@ -6,6 +6,7 @@ mod courier;
 mod demo;
 mod isolation;
 mod look;
+mod migrating;
 mod process;
 mod readme;
 mod receivers;

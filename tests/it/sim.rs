@@ -1,5 +1,5 @@
-//! Simulation: the real engine and the real SQLite store, in a world of simulated time, receivers, crashes, store
-//! faults and clock steps, all decided by one seed. At every step the promises are checked; then the faults stop and
+//! Simulation: the real engine and the real SQLite store, in a world of simulated time, receivers, persons, crashes,
+//! store faults and clock steps, all decided by one seed. At every step the promises are checked; then the faults stop and
 //! every delivery must end. The same seed gives the same trace.
 //!
 //! `POSTRIDER_SEED=42 cargo test --test it sim::one_world -- --nocapture` shows one world.
@@ -55,10 +55,14 @@ fn the_worlds_are_not_all_quiet() {
         sum.unknown += report.unknown;
         sum.late_accepted += report.late_accepted;
         sum.buried += report.buried;
+        sum.paused += report.paused;
+        sum.cancelled += report.cancelled;
+        sum.retried += report.retried;
     }
     println!("{sum:?}");
     assert!(sum.crashes > 20 && sum.store_faults > 50 && sum.clock_steps > 10, "{sum:?}");
     assert!(sum.delivered > 300 && sum.dead > 50 && sum.unknown > 20 && sum.buried > 5, "{sum:?}");
+    assert!(sum.paused > 100 && sum.cancelled > 50 && sum.retried > 100, "{sum:?}");
 }
 
 #[test]

@@ -36,7 +36,7 @@ fn room(path: &Path) -> String {
 }
 
 const LAYERS: [&[&str]; 6] = [
-    &["delivery", "endpoint", "event", "log", "plain", "time"],
+    &["access", "delivery", "endpoint", "event", "log", "plain", "time", "trace"],
     &["calendar", "judge", "provider", "request", "schedule", "signature"],
     &["engine"],
     &["config", "courier", "observe", "store"],

@@ -15,6 +15,7 @@ use crate::signature::{self, EIP191_HEADER, HMAC_HEADER};
 pub fn state(state: &EndpointState) -> String {
     match state {
         EndpointState::Active => tinted(Tint::Good, "active"),
+        EndpointState::Paused { since } => format!("{} since {}", tinted(Tint::Waiting, "paused"), rfc3339(*since)),
         EndpointState::Disabled { since, reason } => {
             format!("{} since {}: it {}", tinted(Tint::Bad, "disabled"), rfc3339(*since), terminal(reason))
         }
@@ -148,6 +149,7 @@ pub fn json(endpoint: &Endpoint, context: &Context) -> Value {
     let Terms { timeout, schedule, success, .. } = provider::terms(endpoint.profile, overrides);
     let (state, since, reason) = match &endpoint.state {
         EndpointState::Active => ("active", None, None),
+        EndpointState::Paused { since } => ("paused", Some(rfc3339(*since)), None),
         EndpointState::Disabled { since, reason } => ("disabled", Some(rfc3339(*since)), Some(reason)),
         EndpointState::Removed { since } => ("removed", Some(rfc3339(*since)), None),
     };

@@ -121,6 +121,7 @@ fn owed(owed: &Owed) -> Value {
     let endpoint = &owed.endpoint;
     let state = match endpoint.state {
         EndpointState::Active => "active",
+        EndpointState::Paused { .. } => "paused",
         EndpointState::Disabled { .. } => "disabled",
         EndpointState::Removed { .. } => "removed",
     };

@@ -89,7 +89,9 @@ fn row(store: &mut dyn Store, endpoints: &mut Endpoints, listed: Listed) -> Resu
         0 => None,
         _ => store.attempts(listed.delivery.id)?.pop(),
     };
+    let scheduled = provider::terms(endpoint.profile, &endpoint.overrides).schedule.attempts();
     Ok(Row {
+        of: listed.delivery.earlier + scheduled,
         delivery: listed.delivery,
         event: listed.event,
         event_type: listed.event_type,
@@ -97,7 +99,6 @@ fn row(store: &mut dyn Store, endpoints: &mut Endpoints, listed: Listed) -> Resu
         size: listed.size,
         endpoint: endpoint.label(),
         profile: endpoint.profile,
-        of: provider::terms(endpoint.profile, &endpoint.overrides).schedule.attempts(),
         last,
     })
 }

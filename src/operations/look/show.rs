@@ -41,7 +41,8 @@ pub fn show(store: &mut dyn Store, subject: &Subject) -> Result<Shown, Refused> 
     let mut deliveries = Vec::new();
     for listed in of_subject(store, subject)? {
         let endpoint = endpoints.get(store, listed.delivery.endpoint)?;
-        let of = provider::terms(endpoint.profile, &endpoint.overrides).schedule.attempts();
+        let scheduled = provider::terms(endpoint.profile, &endpoint.overrides).schedule.attempts();
+        let of = listed.delivery.earlier + scheduled;
         let attempts = store.attempts(listed.delivery.id)?;
         deliveries.push(Owed { delivery: listed.delivery, endpoint, of, attempts });
     }

@@ -130,11 +130,16 @@ impl Case<'_> {
             endpoint: label,
             state,
             attempts: delivery.attempts,
-            of: self.terms.schedule.attempts(),
+            of: self.most(),
             next_at,
             text: format!("{head} {}", sentences.join(" ")),
             advice: self.advice(state),
         }
+    }
+
+    /// The number of the last attempt that it may have: the schedule counts from the last retry by hand.
+    fn most(&self) -> u32 {
+        self.listed.delivery.earlier + self.terms.schedule.attempts()
     }
 
     fn last(&self) -> Option<&Attempt> {
@@ -142,7 +147,7 @@ impl Case<'_> {
     }
 
     fn pending(&self, due_at: Time, leased_at: Option<Time>, sentences: &mut Vec<String>) {
-        let (begun, of) = (self.listed.delivery.attempts, self.terms.schedule.attempts());
+        let (begun, of) = (self.listed.delivery.attempts, self.most());
         match (self.last(), leased_at) {
             (Some(last), _) => sentences.push(self.history(last)),
             (None, None) => {
@@ -155,7 +160,7 @@ impl Case<'_> {
             Some(leased_at) => sentences.push(self.in_flight(begun, leased_at, due_at)),
             None if begun >= of => sentences.push(format!(
                 "All {} of its schedule were begun, so it is ended as dead when its turn comes, at {}.",
-                counted(of, "attempt"),
+                counted(self.terms.schedule.attempts(), "attempt"),
                 relative(self.now, due_at)
             )),
             None => {
@@ -172,6 +177,10 @@ impl Case<'_> {
                 "Its endpoint {reason} at {} and is disabled; a running daemon ends what it is still owed as dead.",
                 ago(self.now, *since)
             )),
+            (EndpointState::Paused { since }, _) => sentences.push(format!(
+                "Its endpoint was paused at {}; nothing is sent to it until it is resumed.",
+                ago(self.now, *since)
+            )),
             (EndpointState::Active, Daemon::Runs { pid }) if leased_at.is_none() && due_at <= self.now => {
                 sentences.push(self.room(pid));
             }
@@ -184,7 +193,7 @@ impl Case<'_> {
 
     /// How many attempts ended, and how the last of them did.
     fn history(&self, last: &Attempt) -> String {
-        let of = self.terms.schedule.attempts();
+        let of = self.most();
         let at = ago(self.now, last.started_at);
         let what = words::outcome(last, self.endpoint, self.terms);
         let same = self.attempts.iter().rev().skip(1).take_while(|earlier| earlier.outcome == last.outcome).count();
@@ -198,11 +207,7 @@ impl Case<'_> {
     }
 
     fn in_flight(&self, number: u32, since: Time, lease_ends: Time) -> String {
-        let begun = format!(
-            "Attempt {number} of {} is in flight since {}",
-            self.terms.schedule.attempts(),
-            ago(self.now, since)
-        );
+        let begun = format!("Attempt {number} of {} is in flight since {}", self.most(), ago(self.now, since));
         let left_open = "closed as unknown and the delivery is tried again";
         match (self.around.daemon, lease_ends <= self.now) {
             (Daemon::Absent, _) => format!(
@@ -220,7 +225,7 @@ impl Case<'_> {
     }
 
     fn next_turn(&self, begun: u32, due_at: Time) -> String {
-        let left = self.terms.schedule.attempts() - begun - 1;
+        let left = self.most() - begun - 1;
         let then = match left {
             0 => "; it is the last".to_owned(),
             _ => format!("; {left} more may follow"),
@@ -237,7 +242,8 @@ impl Case<'_> {
         if last.outcome == Outcome::Unknown && due_at <= last.finished_at {
             return Some("An attempt that was cut off is tried again at once.".to_owned());
         }
-        let wait = *self.terms.schedule.delays().get(last.number.checked_sub(1)? as usize)?;
+        let scheduled = last.number.checked_sub(self.listed.delivery.earlier)?;
+        let wait = *self.terms.schedule.delays().get(scheduled.checked_sub(1)? as usize)?;
         let jitter = self.terms.schedule.jitter_percent();
         let earliest = last.finished_at + wait;
         let latest = earliest + Span::from_ms(wait.ms() * i64::from(jitter) / 100);
@@ -304,7 +310,7 @@ impl Case<'_> {
             Some(attempt) => format!(
                 "Attempt {} of {} {}, at {}, {took} after the event was accepted here.",
                 attempt.number,
-                self.terms.schedule.attempts(),
+                self.most(),
                 words::outcome(attempt, self.endpoint, self.terms),
                 ago(self.now, at)
             ),
@@ -349,7 +355,7 @@ impl Case<'_> {
                     "It was given up at {at} after {begun}, as a person removed its endpoint at {}.",
                     rfc3339(*since)
                 ),
-                (EndpointState::Active, _) => {
+                (EndpointState::Active | EndpointState::Paused { .. }, _) => {
                     format!("It was given up at {at} after {begun}, as its endpoint was gone.")
                 }
             },

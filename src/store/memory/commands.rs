@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Kept, Row, State, is_removed};
+use super::{Kept, Row, State};
 use crate::delivery::{DeadReason, Delivery, DeliveryId, DeliveryState, Lease, Outcome, StateName, Token, Verdict};
 use crate::endpoint::{Endpoint, EndpointId, EndpointState, Overrides};
 use crate::event::{Event, EventId, EventType};
 use crate::schedule;
 use crate::store::{
-    BURIED, Command, Enqueued, LeaseRequest, Leased, NewEndpoint, NewEvent, Recipients, Record, Recorded, Refusal,
-    Reply,
+    BURIED, Command, Enqueued, LeaseRequest, Leased, NewEvent, Recipients, Record, Recorded, Refusal, Reply,
 };
 use crate::time::{Span, Time};
 
@@ -30,6 +29,13 @@ impl State {
             Command::Prune { before, limit } => Reply::Done(self.prune(*before, *limit)),
             Command::AddEndpoint(new) => self.add_endpoint(now, new),
             Command::RemoveEndpoint(id) => self.remove_endpoint(now, *id),
+            Command::EditEndpoint { endpoint, edit } => self.edit_endpoint(*endpoint, edit),
+            Command::Pause(id) => self.pause(now, *id),
+            Command::Resume(id) => self.resume(*id),
+            Command::Retry { delivery, states, now_due } => self.retry(now, *delivery, states, *now_due),
+            Command::Cancel { delivery } => self.cancel(now, *delivery),
+            Command::AddToken { name, hash, scope } => self.add_token(now, name, *hash, *scope),
+            Command::RemoveToken { name } => self.remove_token(name),
         }
     }
 
@@ -41,6 +47,10 @@ impl State {
     }
 
     fn enqueue(&mut self, now: Time, new: &NewEvent, handle: u64) -> Result<Enqueued, Refusal> {
+        let came = new.idempotency_key.as_ref().and_then(|key| self.keyed(key));
+        if let Some(kept) = came.filter(|kept| kept.event.id != new.id || kept.fingerprint != new.fingerprint) {
+            return Err(Refusal::KeyTaken { event: kept.event.id.clone() });
+        }
         if let Some(answer) = self.again(&new.id, &new.fingerprint, &new.digest) {
             return answer;
         }
@@ -57,17 +67,24 @@ impl State {
             body: Arc::clone(&new.body),
             digest: new.digest,
             accepted_at: now,
+            trace: new.trace.clone(),
         });
         for endpoint in endpoints {
             self.last_delivery += 1;
             let id = DeliveryId(self.last_delivery);
             let state = DeliveryState::Pending { due_at: now, leased_at: None };
-            let delivery = Delivery { id, endpoint, state, attempts: 0 };
+            let delivery = Delivery { id, endpoint, state, attempts: 0, earlier: 0 };
             self.deliveries.insert(id, Row { delivery, event: Arc::clone(&event), token: None, owner: handle });
         }
         self.last_event += 1;
         let number = self.last_event;
-        let kept = Kept { event, number, fingerprint: new.fingerprint, once: new.once.clone() };
+        let kept = Kept {
+            event,
+            number,
+            fingerprint: new.fingerprint,
+            once: new.once.clone(),
+            idempotency_key: new.idempotency_key,
+        };
         self.events.insert(new.id.clone(), kept);
         Ok(self.enqueued(&new.id, now, false))
     }
@@ -97,7 +114,7 @@ impl State {
     fn recipients(&mut self, now: Time, recipients: &Recipients) -> Result<Vec<EndpointId>, Refusal> {
         match recipients {
             Recipients::Endpoints(ids) => {
-                if let Some(gone) = ids.iter().find(|id| !self.is_active(**id)) {
+                if let Some(gone) = ids.iter().find(|id| !self.is_owed(**id)) {
                     return Err(Refusal::EndpointGone { endpoint: *gone });
                 }
                 let mut seen = BTreeSet::new();
@@ -105,7 +122,7 @@ impl State {
             }
             Recipients::OneOff { profile, url, keys } => {
                 let same = |endpoint: &Endpoint| {
-                    let serves = endpoint.name.is_none() && endpoint.state == EndpointState::Active;
+                    let serves = endpoint.name.is_none() && endpoint.state.is_owed();
                     serves && endpoint.profile == *profile && endpoint.url == *url && endpoint.keys == *keys
                 };
                 if let Some(found) = self.endpoints.values().find(|endpoint| same(endpoint)) {
@@ -136,19 +153,20 @@ impl State {
         let limit = request.limit as usize;
         let mut bytes = 0u64;
         for id in self.due(request.lane, now) {
-            let row = self.deliveries.get_mut(&id).expect("what is due is there");
-            let used_up = row.delivery.attempts >= request.most_attempts;
+            let row = &self.deliveries[&id];
+            let used_up = row.delivery.scheduled_attempts() >= request.most_attempts;
             let with_this = bytes.saturating_add(row.event.body.len() as u64);
             let taken = if used_up { leased.used_up.len() } else { leased.leases.len() };
             if taken == limit || (!used_up && taken > 0 && with_this > request.bytes) {
                 break;
             }
-            row.close_attempt(now, &mut self.attempts);
             if used_up {
-                row.end(DeliveryState::Dead { at: now, reason: DeadReason::ScheduleUsedUp });
+                self.end(now, id, DeliveryState::Dead { at: now, reason: DeadReason::ScheduleUsedUp });
                 leased.used_up.push(id);
                 continue;
             }
+            self.close_lease(now, id);
+            let row = self.deliveries.get_mut(&id).expect("what is due is there");
             bytes = with_this;
             row.delivery.attempts += 1;
             row.delivery.state = DeliveryState::Pending { due_at: request.until, leased_at: Some(now) };
@@ -158,6 +176,7 @@ impl State {
                 endpoint: request.lane,
                 token: request.token,
                 attempt: row.delivery.attempts,
+                earlier: row.delivery.earlier,
                 event: Arc::clone(&row.event),
             });
         }
@@ -175,29 +194,43 @@ impl State {
     }
 
     fn record(&mut self, now: Time, record: &Record) -> Recorded {
-        let Some(row) = self.deliveries.get_mut(&record.delivery) else {
+        if !self.deliveries.contains_key(&record.delivery) {
             return Recorded::Lost;
-        };
+        }
         let attempt = &record.attempt;
         let place = (record.delivery, attempt.number);
         if attempt.outcome != Outcome::Unknown || !self.attempts.contains_key(&place) {
             self.attempts.insert(place, attempt.clone());
         }
+        let recorded = self.decide(now, record);
+        let state = self.deliveries[&record.delivery].delivery.state.name();
+        self.log(now, record.delivery, Some(attempt.number), state);
+        recorded
+    }
+
+    /// What an attempt that is kept means for its delivery.
+    fn decide(&mut self, now: Time, record: &Record) -> Recorded {
+        let id = record.delivery;
+        let row = self.deliveries.get_mut(&id).expect("looked up just now");
+        let attempt = &record.attempt;
         let delivered = DeliveryState::Delivered { at: attempt.finished_at };
         if row.token != Some(record.token) {
-            let late = attempt.outcome.is_accepted() && row.delivery.state.name() == StateName::Pending;
+            let open = matches!(row.delivery.state.name(), StateName::Pending | StateName::Cancelled);
+            let late = attempt.outcome.is_accepted() && open;
             if late {
-                row.end(delivered);
+                // Somebody else's attempt loses its lease by this: whatever becomes of it, it has an end on record.
+                self.close_lease(now, id);
+                self.deliveries.get_mut(&id).expect("looked up just now").settle(delivered);
             }
             return if late { Recorded::LateAccepted } else { Recorded::Lost };
         }
-        row.end(match record.verdict {
+        row.settle(match record.verdict {
             Verdict::Delivered => delivered,
             Verdict::RetryAt(due_at) => DeliveryState::Pending { due_at, leased_at: None },
             Verdict::Dead(reason) => DeliveryState::Dead { at: attempt.finished_at, reason },
         });
         let endpoint = row.delivery.endpoint;
-        if record.verdict == Verdict::Dead(DeadReason::EndpointGone) && self.is_active(endpoint) {
+        if record.verdict == Verdict::Dead(DeadReason::EndpointGone) && self.is_owed(endpoint) {
             let gone = EndpointState::Disabled { since: now, reason: ANSWERED_GONE.to_owned() };
             self.set_endpoint_state(endpoint, gone);
         }
@@ -209,47 +242,48 @@ impl State {
             return 0;
         };
         row.delivery.attempts -= 1;
-        row.end(DeliveryState::Pending { due_at: now, leased_at: None });
+        row.settle(DeliveryState::Pending { due_at: now, leased_at: None });
         1
     }
 
     fn recover(&mut self, now: Time) -> u64 {
         let mut freed = 0;
-        for row in self.deliveries.values_mut() {
+        let ids: Vec<DeliveryId> = self.deliveries.keys().copied().collect();
+        for id in ids {
+            self.close_lease(now, id);
+            let row = self.deliveries.get_mut(&id).expect("listed just now");
             if let Some(leased_at) = row.leased_at() {
-                row.close_attempt(now, &mut self.attempts);
-                let of_it = self.attempts.range((row.delivery.id, 0)..=(row.delivery.id, u32::MAX));
+                let of_it = self.attempts.range((id, row.delivery.earlier + 1)..=(id, u32::MAX));
                 let unknown = of_it.rev().take_while(|(_, attempt)| attempt.outcome == Outcome::Unknown).count();
                 let due_at = now.max(leased_at + schedule::after_unknown(unknown as u32));
-                row.end(DeliveryState::Pending { due_at, leased_at: None });
+                row.settle(DeliveryState::Pending { due_at, leased_at: None });
                 freed += 1;
-            } else if row.delivery.attempts == 0 && row.due_at().is_some_and(|due_at| due_at > now) {
-                row.end(DeliveryState::Pending { due_at: now, leased_at: None });
+            } else if row.delivery.scheduled_attempts() == 0 && row.due_at().is_some_and(|due_at| due_at > now) {
+                row.settle(DeliveryState::Pending { due_at: now, leased_at: None });
             }
         }
         freed
     }
 
     fn bury(&mut self, now: Time, lane: EndpointId, limit: u32) -> u64 {
-        if self.is_active(lane) {
+        if self.is_owed(lane) {
             return 0;
         }
         let in_lane = self.deliveries.values().filter(|row| row.delivery.endpoint == lane);
         // An attempt in flight may still be accepted, so its delivery waits until the lease ends.
         let idle = in_lane.filter(|row| row.leased_at().is_none() || row.due_at().is_some_and(|end| end <= now));
         let order: BTreeSet<_> = idle.filter_map(|row| Some((row.due_at()?, row.delivery.id))).collect();
-        let buried = order.into_iter().take(limit as usize).map(|(_, id)| {
-            let row = self.deliveries.get_mut(&id).expect("what is pending is there");
-            row.close_attempt(now, &mut self.attempts);
-            row.end(DeliveryState::Dead { at: now, reason: BURIED });
-        });
-        buried.count() as u64
+        let buried: Vec<DeliveryId> = order.into_iter().take(limit as usize).map(|(_, id)| id).collect();
+        for id in &buried {
+            self.end(now, *id, DeliveryState::Dead { at: now, reason: BURIED });
+        }
+        buried.len() as u64
     }
 
     fn shift(&mut self, now: Time, by: Span) -> u64 {
         let mut moved = 0;
         for row in self.deliveries.values_mut() {
-            let never_tried = row.delivery.attempts == 0;
+            let never_tried = row.delivery.scheduled_attempts() == 0;
             let DeliveryState::Pending { due_at, .. } = &mut row.delivery.state else { continue };
             if never_tried || *due_at <= now {
                 moved += u64::from(*due_at > now + by);
@@ -282,24 +316,7 @@ impl State {
         doomed.len() as u64
     }
 
-    fn add_endpoint(&mut self, now: Time, new: &NewEndpoint) -> Reply {
-        if self.endpoint_named(&new.name).is_some() {
-            return Reply::Refused(Refusal::NameTaken);
-        }
-        Reply::EndpointAdded(self.insert_endpoint(|id| Endpoint {
-            id,
-            name: Some(new.name.clone()),
-            url: new.url.clone(),
-            profile: new.profile,
-            subscriptions: new.subscriptions.clone(),
-            overrides: new.overrides.clone(),
-            keys: new.keys.clone(),
-            state: EndpointState::Active,
-            created_at: now,
-        }))
-    }
-
-    fn insert_endpoint(&mut self, make: impl FnOnce(EndpointId) -> Endpoint) -> EndpointId {
+    pub(super) fn insert_endpoint(&mut self, make: impl FnOnce(EndpointId) -> Endpoint) -> EndpointId {
         self.last_endpoint += 1;
         self.disturbances += 1;
         let id = EndpointId(self.last_endpoint);
@@ -307,16 +324,7 @@ impl State {
         id
     }
 
-    fn remove_endpoint(&mut self, now: Time, id: EndpointId) -> Reply {
-        if self.endpoints.get(&id).is_none_or(is_removed) {
-            return Reply::Refused(Refusal::NoSuchEndpoint);
-        }
-        self.set_endpoint_state(id, EndpointState::Removed { since: now });
-        self.endpoints.get_mut(&id).expect("looked up just now").keys.clear();
-        Reply::Done(1)
-    }
-
-    fn set_endpoint_state(&mut self, id: EndpointId, state: EndpointState) {
+    pub(super) fn set_endpoint_state(&mut self, id: EndpointId, state: EndpointState) {
         self.endpoints.get_mut(&id).expect("looked up just now").state = state;
         self.disturbances += 1;
     }

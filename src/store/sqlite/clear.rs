@@ -3,7 +3,7 @@
 use rusqlite::params;
 
 use super::write::Batch;
-use crate::delivery::DeliveryId;
+use crate::delivery::{DeliveryId, StateName};
 use crate::endpoint::EndpointId;
 use crate::schedule;
 use crate::store::{BURIED, Reply};
@@ -22,9 +22,9 @@ impl Batch<'_> {
                 params![delivery.0, due_at.ms()],
             )?;
         }
-        // Never tried and due in the future is what a clock leaves behind that was ahead.
+        // Not tried since it was asked for, and due in the future, is what a clock leaves behind that was ahead.
         let early = self.run(
-            "UPDATE delivery SET due_at = ?1 WHERE state = 'pending' AND attempts = 0 AND due_at > ?1",
+            "UPDATE delivery SET due_at = ?1 WHERE state = 'pending' AND attempts = earlier AND due_at > ?1",
             [self.now.ms()],
         )?;
         self.changed(early);
@@ -34,7 +34,8 @@ impl Batch<'_> {
     fn unknown_in_a_row(&self, delivery: DeliveryId) -> rusqlite::Result<u32> {
         let known = self.one(
             "SELECT count(*) FROM attempt WHERE delivery_id = ?1 AND number > coalesce(
-                 (SELECT max(number) FROM attempt WHERE delivery_id = ?1 AND outcome <> 'unknown'), 0)",
+                 (SELECT max(number) FROM attempt WHERE delivery_id = ?1 AND outcome <> 'unknown'), 0)
+             AND number > (SELECT earlier FROM delivery WHERE id = ?1)",
             [delivery.0],
             |row| row.get(0),
         )?;
@@ -42,7 +43,7 @@ impl Batch<'_> {
     }
 
     pub(super) fn bury(&mut self, lane: EndpointId, limit: u32) -> rusqlite::Result<Reply> {
-        if self.is_active(lane)? {
+        if self.is_owed(lane)? {
             return Ok(Reply::Done(0));
         }
         let owed = self.all(
@@ -56,7 +57,8 @@ impl Batch<'_> {
             if let Some(leased_at) = leased_at {
                 self.close_unknown(*delivery, *attempts, Time::from_ms(*leased_at))?;
             }
-            self.end(*delivery, "dead", Some(BURIED), self.now)?;
+            self.end(*delivery, StateName::Dead, Some(BURIED), self.now)?;
+            self.log(*delivery, None, StateName::Dead)?;
         }
         Ok(self.changed(owed.len()))
     }
@@ -66,11 +68,11 @@ impl Batch<'_> {
         // First what is due already, which a step back would hide in the future; then what waits.
         let due = self.run(
             "UPDATE delivery SET due_at = ?2
-             WHERE state = 'pending' AND due_at > ?2 AND (attempts = 0 OR due_at <= ?1)",
+             WHERE state = 'pending' AND due_at > ?2 AND (attempts = earlier OR due_at <= ?1)",
             params![before, after],
         )?;
         let waiting = self.run(
-            "UPDATE delivery SET due_at = due_at + ?1 WHERE state = 'pending' AND due_at > ?2 AND attempts > 0",
+            "UPDATE delivery SET due_at = due_at + ?1 WHERE state = 'pending' AND due_at > ?2 AND attempts > earlier",
             params![by.ms(), before],
         )?;
         Ok(self.changed(due + waiting))

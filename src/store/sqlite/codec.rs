@@ -1,15 +1,17 @@
 //! Words to columns and back. A column that does not read back as a word is damage, and said so.
 
-use rusqlite::types::Type;
+use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Connection, Error, Row};
 use serde::{Deserialize, Serialize};
 
-use crate::delivery::{Attempt, DeadReason, Delivery, DeliveryId, DeliveryState, Outcome, Stage, Timings};
+use crate::access::{AccessToken, Scope};
+use crate::delivery::{Attempt, DeadReason, Delivery, DeliveryId, DeliveryState, Outcome, Stage, StateName, Timings};
 use crate::endpoint::{
     Endpoint, EndpointId, EndpointName, EndpointState, Key, Overrides, ProfileName, Scheme, Secret, Success,
 };
 use crate::event::{Event, EventId, EventType, Subscription};
 use crate::time::{Span, Time};
+use crate::trace::TraceContext;
 
 /// Column `name` holds what postrider never writes.
 fn damaged(name: &str, what: String) -> Error {
@@ -81,15 +83,18 @@ fn subscriptions(text: &str) -> Result<Vec<Subscription>, String> {
 }
 
 pub(super) const ENDPOINT_COLUMNS: &str =
-    "id, name, url, profile, subscriptions, overrides, state, state_since, state_reason, created_at";
+    "id, name, url, profile, subscriptions, overrides, state, state_since, paused_at, state_reason, created_at";
 
 /// Reads the columns of `ENDPOINT_COLUMNS`, and the keys with a statement of their own.
 pub(super) fn endpoint(connection: &Connection, row: &Row) -> rusqlite::Result<Endpoint> {
     let id = EndpointId(row.get("id")?);
     let since = time(row, "state_since")?;
     let reason: Option<String> = row.get("state_reason")?;
+    let paused_at: Option<i64> = row.get("paused_at")?;
     let state = parsed(row, "state", |text| match text {
-        "active" => Ok(EndpointState::Active),
+        "active" => {
+            Ok(paused_at.map(Time::from_ms).map_or(EndpointState::Active, |since| EndpointState::Paused { since }))
+        }
         "disabled" => Ok(EndpointState::Disabled { since, reason: reason.unwrap_or_default() }),
         "removed" => Ok(EndpointState::Removed { since }),
         other => Err(format!("{other:?} is no state of an endpoint")),
@@ -110,14 +115,19 @@ pub(super) fn endpoint(connection: &Connection, row: &Row) -> rusqlite::Result<E
 
 fn keys(connection: &Connection, endpoint: EndpointId) -> rusqlite::Result<Vec<Key>> {
     let mut statement =
-        connection.prepare_cached("SELECT scheme, secret FROM key WHERE endpoint_id = ?1 ORDER BY position")?;
+        connection.prepare_cached("SELECT scheme, secret, until FROM key WHERE endpoint_id = ?1 ORDER BY position")?;
     let rows = statement.query_map([endpoint.0], |row| {
-        Ok(Key { scheme: parsed(row, "scheme", Scheme::parse)?, secret: Secret::new(row.get("secret")?) })
+        let until: Option<i64> = row.get("until")?;
+        Ok(Key {
+            scheme: parsed(row, "scheme", Scheme::parse)?,
+            secret: Secret::new(row.get("secret")?),
+            until: until.map(Time::from_ms),
+        })
     })?;
     rows.collect()
 }
 
-pub(super) const EVENT_COLUMNS: &str = "name, type, content_type, accepted_at, digest, body";
+pub(super) const EVENT_COLUMNS: &str = "name, type, content_type, accepted_at, digest, trace, body";
 
 pub(super) fn event(row: &Row) -> rusqlite::Result<Event> {
     Ok(Event {
@@ -127,6 +137,10 @@ pub(super) fn event(row: &Row) -> rusqlite::Result<Event> {
         body: row.get_ref("body")?.as_blob().map_err(|error| damaged("body", error.to_string()))?.into(),
         digest: row.get("digest")?,
         accepted_at: time(row, "accepted_at")?,
+        trace: match row.get_ref("trace")? {
+            ValueRef::Null => None,
+            _ => Some(parsed(row, "trace", TraceContext::from_text)?),
+        },
     })
 }
 
@@ -144,7 +158,7 @@ pub(super) fn dead_reason(text: &str) -> Result<DeadReason, String> {
 }
 
 pub(super) const DELIVERY_COLUMNS: &str =
-    "d.id, d.endpoint_id, d.state, d.attempts, d.due_at, d.leased_at, d.ended_at, d.reason";
+    "d.id, d.endpoint_id, d.state, d.attempts, d.earlier, d.due_at, d.leased_at, d.ended_at, d.reason";
 
 pub(super) fn delivery(row: &Row) -> rusqlite::Result<Delivery> {
     let due_at: Option<i64> = row.get("due_at")?;
@@ -164,7 +178,12 @@ pub(super) fn delivery(row: &Row) -> rusqlite::Result<Delivery> {
         endpoint: EndpointId(row.get("endpoint_id")?),
         state,
         attempts: row.get("attempts")?,
+        earlier: row.get("earlier")?,
     })
+}
+
+pub(super) fn state_name(row: &Row, name: &str) -> rusqlite::Result<StateName> {
+    parsed(row, name, StateName::parse)
 }
 
 /// The columns that an outcome is kept in: status, late, stage, detail.
@@ -218,5 +237,14 @@ pub(super) fn attempt(row: &Row) -> rusqlite::Result<Attempt> {
         outcome: outcome(row)?,
         answer: row.get("answer")?,
         location: row.get("location")?,
+    })
+}
+
+pub(super) fn token(row: &Row) -> rusqlite::Result<AccessToken> {
+    Ok(AccessToken {
+        name: row.get("name")?,
+        hash: row.get("hash")?,
+        scope: parsed(row, "scope", Scope::parse)?,
+        created_at: time(row, "created_at")?,
     })
 }

@@ -10,13 +10,14 @@ use std::time::Duration;
 use rusqlite::ffi::{self, ErrorCode};
 use rusqlite::{Connection, Error, TransactionBehavior};
 
+use super::migrate;
 use crate::store::StoreError;
 
 const SCHEMA: &str = include_str!("../../../schema.sql");
 /// Marks the file as a postrider store: 'pstr'.
 const APPLICATION_ID: i64 = 0x7073_7472;
 /// The schema this program reads and writes.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 /// Older ones can corrupt a WAL database when two connections write or checkpoint at once.
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// How long a statement waits for another process's transaction before it fails as busy.
@@ -104,7 +105,7 @@ fn prepare(connection: &mut Connection) -> Result<(), Trouble> {
     write_ahead(connection)?;
     connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;")?;
     if version < VERSION {
-        create_schema(connection)?;
+        bring_up(connection)?;
     }
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
@@ -141,12 +142,16 @@ fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
-/// In one exclusive transaction, in which it looks again: another process may have been first.
-fn create_schema(connection: &Connection) -> rusqlite::Result<()> {
+/// Makes the tables of an empty store, or brings an older one to them. In one exclusive transaction, in which it looks
+/// again: another process may have been first.
+fn bring_up(connection: &Connection) -> rusqlite::Result<()> {
     let transaction = rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Exclusive)?;
     let (_, version) = identity(&transaction)?;
     if version < VERSION {
-        transaction.execute_batch(SCHEMA)?;
+        match version {
+            1 => migrate::from_1(&transaction)?,
+            _ => transaction.execute_batch(SCHEMA)?,
+        }
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
     }

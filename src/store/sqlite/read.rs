@@ -3,10 +3,13 @@
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::{Seen, codec};
+use crate::access::AccessToken;
 use crate::delivery::{Attempt, DeliveryId, LaneDue, StateName};
 use crate::endpoint::{Endpoint, EndpointId, EndpointName};
 use crate::event::{Event, EventId};
-use crate::store::{Changes, Counts, Enqueued, Filter, LaneOwed, Listed, Page, Refusal, Reply};
+use crate::store::{
+    Changes, Counts, Enqueued, Filter, LaneOwed, Listed, LoggedOutcome, Outcomes, Page, Refusal, Reply,
+};
 use crate::time::Time;
 
 pub(super) fn seen(db: &Connection) -> rusqlite::Result<Seen> {
@@ -307,6 +310,50 @@ pub(super) fn owed(db: &Connection, lane: EndpointId) -> rusqlite::Result<LaneOw
     let tail =
         transaction.prepare_cached(&sql)?.query_map([lane.0], codec::delivery)?.collect::<rusqlite::Result<_>>()?;
     Ok(LaneOwed { pending, in_flight, tail })
+}
+
+pub(super) fn tokens(db: &Connection) -> rusqlite::Result<Vec<AccessToken>> {
+    db.prepare_cached("SELECT name, hash, scope, created_at FROM token ORDER BY name")?
+        .query_map([], codec::token)?
+        .collect()
+}
+
+pub(super) fn by_key(db: &Connection, key: &[u8; 32]) -> rusqlite::Result<Option<EventId>> {
+    db.prepare_cached("SELECT name FROM event WHERE idempotency_key = ?1")?
+        .query_row([key], |row| codec::event_id(row, "name"))
+        .optional()
+}
+
+pub(super) fn outcomes(db: &Connection, after: i64, limit: u32) -> rusqlite::Result<Outcomes> {
+    // One snapshot: the list then reaches `last`, or its limit.
+    let transaction = db.unchecked_transaction()?;
+    let end = |sql: &str| transaction.prepare_cached(sql)?.query_row([], |row| row.get::<_, Option<i64>>(0));
+    let last = end("SELECT max(seq) FROM outcome")?.unwrap_or(0);
+    let first_kept = end("SELECT min(seq) FROM outcome")?.unwrap_or(last + 1);
+    let mut statement = transaction.prepare_cached(
+        "SELECT o.seq, o.at, o.delivery_id, o.state, d.endpoint_id, e.name, e.type, a.number, a.started_at,
+             a.finished_at, a.outcome, a.status, a.late, a.stage, a.detail, a.dns_us, a.connect_us, a.tls_us,
+             a.first_byte_us, a.total_us, a.remote, a.resent, a.location, x'' AS answer
+         FROM outcome o
+         CROSS JOIN delivery d ON d.id = o.delivery_id
+         CROSS JOIN event e ON e.id = d.event_id
+         LEFT JOIN attempt a ON a.delivery_id = o.delivery_id AND a.number = o.attempt
+         WHERE o.seq > ?1 ORDER BY o.seq LIMIT ?2",
+    )?;
+    let rows = statement.query_map(params![after, limit], |row| {
+        Ok(LoggedOutcome {
+            seq: row.get("seq")?,
+            at: codec::time(row, "at")?,
+            delivery: DeliveryId(row.get("delivery_id")?),
+            event: codec::event_id(row, "name")?,
+            event_type: codec::event_type(row, "type")?,
+            endpoint: EndpointId(row.get("endpoint_id")?),
+            attempt: row.get::<_, Option<u32>>("number")?.map(|_| codec::attempt(row)).transpose()?,
+            state: codec::state_name(row, "state")?,
+        })
+    })?;
+    let list = rows.collect::<rusqlite::Result<_>>()?;
+    Ok(Outcomes { first_kept, last, list })
 }
 
 pub(super) fn counts(db: &Connection, now: Time) -> rusqlite::Result<Counts> {

@@ -4,11 +4,16 @@
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::{codec, read};
-use crate::delivery::{Attempt, DeadReason, DeliveryId, Lease, LeaseRequest, Outcome, Record, Timings, Token, Verdict};
+use crate::delivery::{
+    Attempt, DeadReason, DeliveryId, Lease, LeaseRequest, Outcome, Record, StateName, Timings, Token, Verdict,
+};
 use crate::endpoint::{EndpointId, Key, ProfileName};
 use crate::event::EventId;
-use crate::store::{Command, Enqueued, Leased, NewEndpoint, NewEvent, Recipients, Recorded, Refusal, Reply};
+use crate::store::{
+    Command, Enqueued, Leased, NewEvent, OUTCOMES_KEPT, OUTCOMES_STEP, Recipients, Recorded, Refusal, Reply,
+};
 use crate::time::Time;
+use crate::trace::TraceContext;
 
 pub(super) struct Batch<'a> {
     db: &'a Connection,
@@ -17,10 +22,22 @@ pub(super) struct Batch<'a> {
     revised: bool,
 }
 
+/// A delivery whose time has come.
+struct Due {
+    delivery: DeliveryId,
+    attempts: u32,
+    earlier: u32,
+    leased_at: Option<Time>,
+    /// The number of its event's row.
+    event: i64,
+    /// Of the body, in bytes.
+    size: u64,
+}
+
 /// What an outcome is recorded against.
 struct Standing {
     token: Option<i64>,
-    pending: bool,
+    state: StateName,
     endpoint: EndpointId,
 }
 
@@ -41,6 +58,13 @@ impl<'a> Batch<'a> {
             Command::Prune { before, limit } => self.prune(*before, *limit),
             Command::AddEndpoint(endpoint) => self.add_endpoint(endpoint),
             Command::RemoveEndpoint(endpoint) => self.remove_endpoint(*endpoint),
+            Command::EditEndpoint { endpoint, edit } => self.edit_endpoint(*endpoint, edit),
+            Command::Pause(endpoint) => self.pause(*endpoint),
+            Command::Resume(endpoint) => self.resume(*endpoint),
+            Command::Retry { delivery, states, now_due } => self.retry(*delivery, states, *now_due),
+            Command::Cancel { delivery } => self.cancel(*delivery),
+            Command::AddToken { name, hash, scope } => self.add_token(name, hash, *scope),
+            Command::RemoveToken { name } => self.remove_token(name),
         }
     }
 
@@ -89,7 +113,7 @@ impl<'a> Batch<'a> {
                 let mut met = std::collections::HashSet::new();
                 ids.retain(|id| met.insert(*id));
                 for id in &ids {
-                    if !self.is_active(*id)? {
+                    if !self.is_owed(*id)? {
                         return Ok(Reply::Refused(Refusal::EndpointGone { endpoint: *id }));
                     }
                 }
@@ -98,8 +122,9 @@ impl<'a> Batch<'a> {
             Recipients::OneOff { profile, url, keys } => vec![self.one_off(*profile, url, keys)?],
         };
         self.run(
-            "INSERT INTO event (name, type, content_type, accepted_at, digest, fingerprint, once, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO event
+                 (name, type, content_type, accepted_at, digest, fingerprint, once, idempotency_key, trace, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             params![
                 event.id.as_str(),
                 event.event_type.as_str(),
@@ -108,6 +133,8 @@ impl<'a> Batch<'a> {
                 event.digest,
                 event.fingerprint,
                 event.once,
+                event.idempotency_key,
+                event.trace.as_ref().map(TraceContext::to_string),
                 &event.body[..],
             ],
         )?;
@@ -123,8 +150,20 @@ impl<'a> Batch<'a> {
         Ok(Reply::Enqueued(Enqueued { event: event.id.clone(), accepted_at: self.now, deliveries, again: false }))
     }
 
-    /// The answer to an event whose id or once-only text is already there.
+    /// The answer to an event whose idempotency key, id or once-only text is already there.
     fn known(&self, event: &NewEvent) -> rusqlite::Result<Option<Reply>> {
+        if let Some(key) = &event.idempotency_key {
+            let came = self.one(
+                "SELECT name, fingerprint = ?2 FROM event WHERE idempotency_key = ?1",
+                params![key, event.fingerprint],
+                |row| Ok((codec::event_id(row, "name")?, row.get::<_, bool>(1)?)),
+            )?;
+            if let Some((came, same_request)) = came
+                && (came != event.id || !same_request)
+            {
+                return Ok(Some(Reply::Refused(Refusal::KeyTaken { event: came })));
+            }
+        }
         if let Some(reply) = read::again(self.db, &event.id, &event.fingerprint, &event.digest)? {
             return Ok(Some(reply));
         }
@@ -133,9 +172,15 @@ impl<'a> Batch<'a> {
         Ok(fired.map(|event: EventId| Reply::Refused(Refusal::FiredBefore { event })))
     }
 
-    pub(super) fn is_active(&self, endpoint: EndpointId) -> rusqlite::Result<bool> {
-        let active = self.one("SELECT state = 'active' FROM endpoint WHERE id = ?1", [endpoint.0], |row| row.get(0))?;
-        Ok(active.unwrap_or(false))
+    /// Active, or paused.
+    pub(super) fn is_owed(&self, endpoint: EndpointId) -> rusqlite::Result<bool> {
+        let owed = self.one("SELECT state = 'active' FROM endpoint WHERE id = ?1", [endpoint.0], |row| row.get(0))?;
+        Ok(owed.unwrap_or(false))
+    }
+
+    fn is_active(&self, endpoint: EndpointId) -> rusqlite::Result<bool> {
+        let sql = "SELECT state = 'active' AND paused_at IS NULL FROM endpoint WHERE id = ?1";
+        Ok(self.one(sql, [endpoint.0], |row| row.get(0))?.unwrap_or(false))
     }
 
     fn one_off(&mut self, profile: ProfileName, url: &str, keys: &[Key]) -> rusqlite::Result<EndpointId> {
@@ -150,7 +195,7 @@ impl<'a> Batch<'a> {
         self.insert_endpoint(None, url, profile, "[]", "{}", keys)
     }
 
-    fn insert_endpoint(
+    pub(super) fn insert_endpoint(
         &mut self,
         name: Option<&str>,
         url: &str,
@@ -165,14 +210,19 @@ impl<'a> Batch<'a> {
             params![name, url, profile.as_str(), subscriptions, overrides, self.now.ms()],
         )?;
         let id = EndpointId(self.db.last_insert_rowid());
-        for (position, key) in keys.iter().enumerate() {
-            self.run(
-                "INSERT INTO key (endpoint_id, position, scheme, secret) VALUES (?1, ?2, ?3, ?4)",
-                params![id.0, position as i64, key.scheme.as_str(), key.secret.expose()],
-            )?;
-        }
+        self.insert_keys(id, keys)?;
         self.revised = true;
         Ok(id)
+    }
+
+    pub(super) fn insert_keys(&self, endpoint: EndpointId, keys: &[Key]) -> rusqlite::Result<()> {
+        for (position, key) in keys.iter().enumerate() {
+            self.run(
+                "INSERT INTO key (endpoint_id, position, scheme, secret, until) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![endpoint.0, position as i64, key.scheme.as_str(), key.secret.expose(), key.until.map(Time::ms)],
+            )?;
+        }
+        Ok(())
     }
 
     fn lease(&mut self, request: &LeaseRequest) -> rusqlite::Result<Leased> {
@@ -181,37 +231,44 @@ impl<'a> Batch<'a> {
             return Ok(leased);
         }
         let due = self.all(
-            "SELECT d.id, d.attempts, d.leased_at, d.event_id, length(e.body)
+            "SELECT d.id, d.attempts, d.earlier, d.leased_at, d.event_id, length(e.body)
              FROM delivery d JOIN event e ON e.id = d.event_id
              WHERE d.state = 'pending' AND d.endpoint_id = ?1 AND d.due_at <= ?2 ORDER BY d.due_at, d.id LIMIT ?3",
             params![request.lane.0, self.now.ms(), i64::from(request.limit) * 2],
             |row| {
-                let leased_at: Option<i64> = row.get(2)?;
-                Ok((DeliveryId(row.get(0)?), row.get(1)?, leased_at, row.get::<_, i64>(3)?, row.get::<_, i64>(4)?))
+                Ok(Due {
+                    delivery: DeliveryId(row.get(0)?),
+                    attempts: row.get(1)?,
+                    earlier: row.get(2)?,
+                    leased_at: row.get::<_, Option<i64>>(3)?.map(Time::from_ms),
+                    event: row.get(4)?,
+                    size: row.get::<_, i64>(5)? as u64,
+                })
             },
         )?;
         let mut bytes = 0;
-        for (delivery, attempts, leased_at, event, size) in due {
-            let used_up: bool = attempts >= request.most_attempts;
+        for due in due {
+            let used_up = due.attempts - due.earlier >= request.most_attempts;
             if used_up && leased.used_up.len() == request.limit as usize {
                 break;
             }
             if !used_up {
-                bytes += size as u64;
+                bytes += due.size;
                 let full = leased.leases.len() == request.limit as usize;
                 if full || (bytes > request.bytes && !leased.leases.is_empty()) {
                     break;
                 }
             }
-            if let Some(leased_at) = leased_at {
-                self.close_unknown(delivery, attempts, Time::from_ms(leased_at))?;
+            if let Some(leased_at) = due.leased_at {
+                self.close_unknown(due.delivery, due.attempts, leased_at)?;
             }
             match used_up {
                 true => {
-                    self.end(delivery, "dead", Some(DeadReason::ScheduleUsedUp), self.now)?;
-                    leased.used_up.push(delivery);
+                    self.end(due.delivery, StateName::Dead, Some(DeadReason::ScheduleUsedUp), self.now)?;
+                    self.log(due.delivery, None, StateName::Dead)?;
+                    leased.used_up.push(due.delivery);
                 }
-                false => leased.leases.push(self.grant(request, delivery, attempts + 1, event)?),
+                false => leased.leases.push(self.grant(request, &due)?),
             }
         }
         leased.next_due = self
@@ -225,14 +282,16 @@ impl<'a> Batch<'a> {
         Ok(leased)
     }
 
-    fn grant(&self, request: &LeaseRequest, delivery: DeliveryId, attempt: u32, event: i64) -> rusqlite::Result<Lease> {
+    fn grant(&self, request: &LeaseRequest, due: &Due) -> rusqlite::Result<Lease> {
+        let (delivery, attempt) = (due.delivery, due.attempts + 1);
         self.run(
             "UPDATE delivery SET attempts = ?2, due_at = ?3, leased_at = ?4, token = ?5 WHERE id = ?1",
             params![delivery.0, attempt, request.until.ms(), self.now.ms(), request.token.0],
         )?;
         let sql = format!("SELECT {} FROM event WHERE id = ?1", codec::EVENT_COLUMNS);
-        let event = self.db.prepare_cached(&sql)?.query_row([event], codec::event)?;
-        Ok(Lease { delivery, endpoint: request.lane, token: request.token, attempt, event: event.into() })
+        let event = self.db.prepare_cached(&sql)?.query_row([due.event], codec::event)?;
+        let (endpoint, token) = (request.lane, request.token);
+        Ok(Lease { delivery, endpoint, token, attempt, earlier: due.earlier, event: event.into() })
     }
 
     /// The attempt in flight ended with its holder: nobody can say any more what came of it.
@@ -248,14 +307,44 @@ impl<'a> Batch<'a> {
             answer: Vec::new(),
             location: None,
         };
-        self.keep(delivery, &attempt)
+        if self.keep(delivery, &attempt)? {
+            self.log(delivery, Some(number), StateName::Pending)?;
+        }
+        Ok(())
     }
 
-    /// Stores an attempt. What is known of it is never overwritten by not knowing.
-    fn keep(&self, delivery: DeliveryId, attempt: &Attempt) -> rusqlite::Result<()> {
+    /// The same, if there is one in flight.
+    pub(super) fn close_lease(&self, delivery: DeliveryId) -> rusqlite::Result<()> {
+        let open = self.one(
+            "SELECT attempts, leased_at FROM delivery WHERE id = ?1 AND token IS NOT NULL",
+            [delivery.0],
+            |row| Ok((row.get(0)?, Time::from_ms(row.get(1)?))),
+        )?;
+        match open {
+            Some((number, leased_at)) => self.close_unknown(delivery, number, leased_at),
+            None => Ok(()),
+        }
+    }
+
+    /// One more entry of the outcome log.
+    pub(super) fn log(&self, delivery: DeliveryId, attempt: Option<u32>, state: StateName) -> rusqlite::Result<()> {
+        self.run(
+            "INSERT INTO outcome (at, delivery_id, attempt, state) VALUES (?1, ?2, ?3, ?4)",
+            params![self.now.ms(), delivery.0, attempt, state.as_str()],
+        )?;
+        let seq = self.db.last_insert_rowid();
+        if seq % OUTCOMES_STEP == 0 {
+            self.run("DELETE FROM outcome WHERE seq <= ?1", [seq - OUTCOMES_KEPT])?;
+        }
+        Ok(())
+    }
+
+    /// Stores an attempt. What is known of it is never overwritten by not knowing; false if so it was not stored.
+    fn keep(&self, delivery: DeliveryId, attempt: &Attempt) -> rusqlite::Result<bool> {
         let (status, late, stage, detail) = codec::outcome_columns(&attempt.outcome);
         let timings = &attempt.timings;
-        self.db
+        let rows = self
+            .db
             .prepare_cached(
                 "INSERT INTO attempt (delivery_id, number, started_at, finished_at, outcome, status, late, stage,
                      detail, dns_us, connect_us, tls_us, first_byte_us, total_us, remote, resent, location, answer)
@@ -277,61 +366,76 @@ impl<'a> Batch<'a> {
                 ":first_byte": timings.first_byte_us, ":total": timings.total_us, ":remote": attempt.remote,
                 ":resent": attempt.resent, ":location": attempt.location, ":answer": attempt.answer,
             })?;
-        Ok(())
+        Ok(rows > 0)
     }
 
     pub(super) fn end(
         &self,
         delivery: DeliveryId,
-        state: &str,
+        state: StateName,
         reason: Option<DeadReason>,
         at: Time,
     ) -> rusqlite::Result<()> {
         self.run(
             "UPDATE delivery SET state = ?2, reason = ?3, ended_at = ?4, due_at = NULL, token = NULL, leased_at = NULL
              WHERE id = ?1",
-            params![delivery.0, state, reason.map(DeadReason::as_str), at.ms()],
+            params![delivery.0, state.as_str(), reason.map(DeadReason::as_str), at.ms()],
         )?;
         Ok(())
     }
 
     fn record(&mut self, record: &Record) -> rusqlite::Result<Recorded> {
-        let standing = self.one(
-            "SELECT token, state = 'pending', endpoint_id FROM delivery WHERE id = ?1",
-            [record.delivery.0],
-            |row| Ok(Standing { token: row.get(0)?, pending: row.get(1)?, endpoint: EndpointId(row.get(2)?) }),
-        )?;
+        let standing =
+            self.one("SELECT token, state, endpoint_id FROM delivery WHERE id = ?1", [record.delivery.0], |row| {
+                let state = codec::state_name(row, "state")?;
+                Ok(Standing { token: row.get(0)?, state, endpoint: EndpointId(row.get(2)?) })
+            })?;
         let Some(standing) = standing else { return Ok(Recorded::Lost) };
         self.keep(record.delivery, &record.attempt)?;
+        let (recorded, state) = self.decide(record, &standing)?;
+        self.log(record.delivery, Some(record.attempt.number), state)?;
+        Ok(recorded)
+    }
+
+    /// What the attempt means for its delivery, and the state that it has then.
+    fn decide(&mut self, record: &Record, standing: &Standing) -> rusqlite::Result<(Recorded, StateName)> {
         let at = record.attempt.finished_at;
         if standing.token == Some(record.token.0) {
-            match record.verdict {
-                Verdict::Delivered => self.end(record.delivery, "delivered", None, at)?,
+            let state = match record.verdict {
+                Verdict::Delivered => {
+                    self.end(record.delivery, StateName::Delivered, None, at)?;
+                    StateName::Delivered
+                }
                 Verdict::RetryAt(due_at) => {
                     self.run(
                         "UPDATE delivery SET due_at = ?2, token = NULL, leased_at = NULL WHERE id = ?1",
                         params![record.delivery.0, due_at.ms()],
                     )?;
+                    StateName::Pending
                 }
                 Verdict::Dead(reason) => {
-                    self.end(record.delivery, "dead", Some(reason), at)?;
+                    self.end(record.delivery, StateName::Dead, Some(reason), at)?;
                     if reason == DeadReason::EndpointGone {
                         self.disable(standing.endpoint)?;
                     }
+                    StateName::Dead
                 }
-            }
-            return Ok(Recorded::Counted);
+            };
+            return Ok((Recorded::Counted, state));
         }
-        if standing.pending && record.attempt.outcome.is_accepted() {
-            self.end(record.delivery, "delivered", None, at)?;
-            return Ok(Recorded::LateAccepted);
+        let open = matches!(standing.state, StateName::Pending | StateName::Cancelled);
+        if open && record.attempt.outcome.is_accepted() {
+            // Somebody else's attempt loses its lease by this: whatever becomes of it, it has an end on record.
+            self.close_lease(record.delivery)?;
+            self.end(record.delivery, StateName::Delivered, None, at)?;
+            return Ok((Recorded::LateAccepted, StateName::Delivered));
         }
-        Ok(Recorded::Lost)
+        Ok((Recorded::Lost, standing.state))
     }
 
     fn disable(&mut self, endpoint: EndpointId) -> rusqlite::Result<()> {
         let rows = self.run(
-            "UPDATE endpoint SET state = 'disabled', state_since = ?2, state_reason = 'answered 410'
+            "UPDATE endpoint SET state = 'disabled', state_since = ?2, state_reason = 'answered 410', paused_at = NULL
              WHERE id = ?1 AND state = 'active'",
             params![endpoint.0, self.now.ms()],
         )?;
@@ -346,41 +450,5 @@ impl<'a> Batch<'a> {
             params![delivery.0, token.0, self.now.ms()],
         )?;
         Ok(self.changed(rows))
-    }
-
-    fn add_endpoint(&mut self, endpoint: &NewEndpoint) -> rusqlite::Result<Reply> {
-        let taken = self.one(
-            "SELECT 1 FROM endpoint WHERE name = ?1 AND name IS NOT NULL AND state <> 'removed'",
-            [endpoint.name.as_str()],
-            |_| Ok(()),
-        )?;
-        if taken.is_some() {
-            return Ok(Reply::Refused(Refusal::NameTaken));
-        }
-        let id = self.insert_endpoint(
-            Some(endpoint.name.as_str()),
-            &endpoint.url,
-            endpoint.profile,
-            &codec::subscriptions_text(&endpoint.subscriptions),
-            &codec::overrides_text(&endpoint.overrides),
-            &endpoint.keys,
-        )?;
-        Ok(Reply::EndpointAdded(id))
-    }
-
-    fn remove_endpoint(&mut self, endpoint: EndpointId) -> rusqlite::Result<Reply> {
-        let rows = self.run(
-            "UPDATE endpoint SET state = 'removed', state_since = ?2, state_reason = NULL
-             WHERE id = ?1 AND state <> 'removed'",
-            params![endpoint.0, self.now.ms()],
-        )?;
-        match rows {
-            0 => Ok(Reply::Refused(Refusal::NoSuchEndpoint)),
-            // The keys of a removed endpoint serve nothing any more.
-            _ => {
-                self.run("DELETE FROM key WHERE endpoint_id = ?1", [endpoint.0])?;
-                Ok(self.changed(rows))
-            }
-        }
     }
 }

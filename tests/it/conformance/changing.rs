@@ -1,9 +1,10 @@
 //! Changes: a handle hears of everything that others did and that it must act on. It may hear of more, and then looks
 //! in vain; it must never hear of less.
 
-use postrider::delivery::{DeadReason, Token, Verdict};
+use postrider::access::Scope;
+use postrider::delivery::{DeadReason, StateName, Token, Verdict};
 use postrider::endpoint::EndpointId;
-use postrider::store::{Changes, Command, Store};
+use postrider::store::{Changes, Command, EndpointEdit, Store};
 use postrider::time::{Span, Time};
 
 use super::Pair;
@@ -116,6 +117,32 @@ pub fn what_others_move_is_told(pair: &mut Pair) {
     ask(second);
     assert_eq!(done(first, at(5), Command::Bury { lane, limit: 1 }), 1);
     assert!(ask(second).all, "buried");
+}
+
+/// The tokens too: whoever guards the door looks at them again.
+pub fn what_others_do_by_hand_is_told(pair: &mut Pair) {
+    let (first, second) = (&mut *pair.first, &mut *pair.second);
+    let lane = add(first, "acme");
+    let delivery = owe(first, at(1), "e1", lane);
+    ask(second);
+    let states = vec![StateName::Cancelled, StateName::Pending];
+    let name = "t".to_owned();
+    let commands = [
+        Command::EditEndpoint { endpoint: lane, edit: EndpointEdit::default() },
+        Command::Pause(lane),
+        Command::Resume(lane),
+        Command::Cancel { delivery },
+        Command::Retry { delivery, states: states.clone(), now_due: at(2) },
+        Command::Retry { delivery, states, now_due: at(1) },
+        Command::AddToken { name: name.clone(), hash: [0; 32], scope: Scope::Read },
+        Command::RemoveToken { name },
+    ];
+    for command in commands {
+        assert_eq!(done(first, at(2), command.clone()), 1);
+        assert!(ask(second).all, "{command:?}");
+    }
+    done(first, at(3), Command::Resume(lane));
+    assert_eq!(ask(second), Changes::default(), "nothing was changed");
 }
 
 /// Nothing of it is left to do; what comes after it is told as ever.

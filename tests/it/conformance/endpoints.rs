@@ -27,7 +27,7 @@ pub fn an_endpoint_is_kept_as_it_was_given(pair: &mut Pair) {
     };
     let no_retry = Overrides { schedule: Some(vec![]), success: Some(Success::Any2xx), ..Overrides::default() };
     let keys: Vec<Key> =
-        Scheme::ALL.map(|scheme| Key { scheme, secret: Secret::new(vec![0, 255, scheme as u8]) }).to_vec();
+        Scheme::ALL.map(|scheme| Key { scheme, secret: Secret::new(vec![0, 255, scheme as u8]), until: None }).to_vec();
     let subscriptions = ["policy/*", "*", "invoice.paid"].map(|text| Subscription::parse(text).unwrap()).to_vec();
     let terms = [(every_override, keys, subscriptions), (no_retry, vec![], vec![]), Default::default()];
     for (profile, (overrides, keys, subscriptions)) in ProfileName::ALL.into_iter().zip(terms) {

@@ -4,6 +4,7 @@ use postrider::delivery::{DeadReason, Verdict};
 use postrider::endpoint::{EndpointId, ProfileName};
 use postrider::store::{Command, Enqueued, Filter, LaneDue, NewEvent, Recipients, Recorded, Refusal, Reply, Store};
 use postrider::time::Time;
+use postrider::trace::TraceContext;
 
 use super::Pair;
 use super::fixture::*;
@@ -262,4 +263,58 @@ pub fn an_id_that_is_there_is_answered_without_storing(pair: &mut Pair) {
 
 fn remove(store: &mut dyn Store, lane: EndpointId) {
     assert_eq!(done(store, at(2), Command::RemoveEndpoint(lane)), 1);
+}
+
+pub fn an_idempotency_key_is_one_requests(pair: &mut Pair) {
+    let (first, second) = (&mut *pair.first, &mut *pair.second);
+    let lane = add(first, "acme");
+    let keyed = |text: &str, key: u8| NewEvent { idempotency_key: Some([key; 32]), ..new_event(text, &[lane]) };
+    assert_eq!(first.by_key(&[1; 32]).unwrap(), None);
+    let made = enqueue(first, at(1), keyed("e1", 1));
+    assert_eq!(second.by_key(&[1; 32]).unwrap(), Some(id("e1")));
+    assert_eq!(second.by_key(&[2; 32]).unwrap(), None);
+    assert_eq!(enqueue(second, at(2), keyed("e1", 1)), Enqueued { again: true, ..made.clone() });
+    let taken = Refusal::KeyTaken { event: id("e1") };
+    assert_eq!(refused(second, at(2), Command::Enqueue(keyed("e2", 1))), taken, "by another id");
+    let other_request = with_body(keyed("e1", 1), b"other");
+    assert_eq!(refused(second, at(2), Command::Enqueue(other_request)), taken, "by another request");
+    assert_eq!(second.event(&id("e2")).unwrap(), None);
+    // Without its key, or with one of nobody's, the same request is the same request, and keeps the key that it came with.
+    for other in [new_event("e1", &[lane]), keyed("e1", 2)] {
+        assert_eq!(enqueue(second, at(3), other), Enqueued { again: true, ..made.clone() });
+    }
+    assert_eq!(second.by_key(&[2; 32]).unwrap(), None);
+    enqueue(second, at(3), keyed("e2", 2));
+    // A key is free again when its event is forgotten.
+    deliver_all(first, at(4), lane, 7);
+    done(first, at(5), Command::Prune { before: at(2), limit: 1 });
+    assert_eq!(first.by_key(&[1; 32]).unwrap(), None);
+    enqueue(first, at(6), keyed("e3", 1));
+}
+
+pub fn an_idempotency_key_comes_first(pair: &mut Pair) {
+    let store = &mut *pair.first;
+    let new = |text: &str, key: u8, to: &[EndpointId]| NewEvent {
+        idempotency_key: Some([key; 32]),
+        once: Some("t1".to_owned()),
+        ..new_event(text, to)
+    };
+    enqueue(store, at(1), new("e1", 1, &[]));
+    enqueue(store, at(1), new_event("e2", &[]));
+    let taken = Refusal::KeyTaken { event: id("e1") };
+    for (text, to) in [("e2", vec![]), ("e3", vec![]), ("e3", vec![EndpointId(99)])] {
+        assert_eq!(refused(store, at(2), Command::Enqueue(new(text, 1, &to))), taken);
+    }
+    assert_eq!(refused(store, at(2), Command::Enqueue(new("e3", 3, &[]))), Refusal::FiredBefore { event: id("e1") });
+}
+
+pub fn a_trace_is_kept_with_its_event(pair: &mut Pair) {
+    let lane = add(&mut *pair.first, "acme");
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (text, state) in [("e1", None), ("e2", Some("rojo=00f067aa0ba902b7, congo=t61rcWkgMzE"))] {
+        let trace = Some(TraceContext::parse(parent, state).unwrap());
+        enqueue(&mut *pair.first, at(1), NewEvent { trace: trace.clone(), ..new_event(text, &[lane]) });
+        assert_eq!(pair.second.event(&id(text)).unwrap().unwrap().trace, trace);
+        assert_eq!(lease(&mut *pair.second, at(1), lane, 7).leases[0].event.trace, trace);
+    }
 }

@@ -32,7 +32,7 @@ pub fn name(text: &str) -> EndpointName {
 }
 
 pub fn key(secret: &str) -> Key {
-    Key { scheme: Scheme::Hmac, secret: Secret::new(secret.as_bytes().to_vec()) }
+    Key { scheme: Scheme::Hmac, secret: Secret::new(secret.as_bytes().to_vec()), until: None }
 }
 
 pub fn new_endpoint(text: &str) -> NewEndpoint {
@@ -58,6 +58,8 @@ pub fn new_event(text: &str, endpoints: &[EndpointId]) -> NewEvent {
             recipients: Recipients::Endpoints(endpoints.to_vec()),
             fingerprint: [0; 32],
             once: None,
+            idempotency_key: None,
+            trace: None,
         },
         text.as_bytes(),
     )

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use postrider::delivery::{DeadReason, DeliveryId, Lease, Outcome, Token, Verdict};
-use postrider::endpoint::EndpointId;
+use postrider::access::Scope;
+use postrider::delivery::{DeadReason, DeliveryId, Lease, Outcome, StateName, Token, Verdict};
+use postrider::endpoint::{EndpointId, Key, Overrides};
 use postrider::store::memory::MemoryStore;
-use postrider::store::{Command, Filter, LeaseRequest, NewEvent, Record, Recorded, Refusal, Reply, Store};
+use postrider::store::{
+    Command, EndpointEdit, Filter, LeaseRequest, NewEvent, Record, Recorded, Refusal, Reply, Store,
+};
 use postrider::time::{Span, Time};
 
 use super::Pair;
 use super::fixture::*;
 
-const BATCHES: u32 = 60;
+const BATCHES: u32 = 80;
 const EVENTS: u64 = 24;
+const KEYS: u64 = 12;
 const NAMES: [&str; 3] = ["acme", "bolt", "cone"];
 
 /// The seeds share one store, so that each walk but the first begins on what others left behind.
@@ -42,22 +46,32 @@ fn the_walks_meet_every_kind_of_reply() {
         "added",
         "again",
         "buried",
+        "cancelled",
         "counted",
         "done nothing",
+        "edited",
         "enqueued",
         "fired before",
         "gone",
         "id taken",
+        "key taken",
         "late",
         "leased",
         "lost",
         "name taken",
+        "no such delivery",
         "no such endpoint",
+        "no such token",
+        "paused",
         "pruned",
         "recovered",
         "released",
         "removed",
+        "resumed",
+        "retried",
         "shifted",
+        "token added",
+        "token removed",
         "used up",
     ];
     assert_eq!(met, BTreeSet::from(expected));
@@ -72,6 +86,7 @@ pub fn same_behaviour(a: &mut dyn Store, b: &mut dyn Store, seed: u64) -> BTreeS
         now: at(0),
         token: 1_000 * seed as i64,
         endpoints: a.endpoints().unwrap().into_iter().map(|endpoint| endpoint.id).collect(),
+        deliveries: Vec::new(),
         leases: Vec::new(),
     };
     let mut met = BTreeSet::new();
@@ -99,8 +114,13 @@ fn visible(store: &mut dyn Store, seed: u64, now: Time) -> String {
     let named: Vec<_> = NAMES.iter().map(|text| store.endpoint_named(&name(text)).unwrap()).collect();
     let there = store.endpoints().unwrap();
     let (lanes, counts) = (lanes(store), store.counts(now).unwrap());
+    let keyed: Vec<_> = (0..KEYS).map(|n| store.by_key(&[n as u8; 32]).unwrap()).collect();
+    // A batch does not log more than so much, so all of the log is seen in the end.
+    let last = store.outcomes(0, 0).unwrap().last;
+    let (tokens, outcomes) = (store.tokens().unwrap(), store.outcomes(last - 30, 1_000).unwrap());
     format!(
-        "{counts:#?}\n{lanes:#?}\n{deliveries:#?}\n{attempts:#?}\n{known:#?}\n{endpoints:#?}\n{named:#?}\n{there:#?}"
+        "{keyed:?}\n{tokens:#?}\n{outcomes:#?}\n\
+         {counts:#?}\n{lanes:#?}\n{deliveries:#?}\n{attempts:#?}\n{known:#?}\n{endpoints:#?}\n{named:#?}\n{there:#?}"
     )
 }
 
@@ -124,6 +144,9 @@ fn kind(command: &Command, reply: &Reply) -> Vec<&'static str> {
         Reply::Refused(Refusal::EndpointGone { .. }) => vec!["gone"],
         Reply::Refused(Refusal::NameTaken) => vec!["name taken"],
         Reply::Refused(Refusal::NoSuchEndpoint) => vec!["no such endpoint"],
+        Reply::Refused(Refusal::NoSuchDelivery) => vec!["no such delivery"],
+        Reply::Refused(Refusal::NoSuchToken) => vec!["no such token"],
+        Reply::Refused(Refusal::KeyTaken { .. }) => vec!["key taken"],
     }
 }
 
@@ -135,6 +158,13 @@ fn done_by(command: &Command) -> &'static str {
         Command::Shift { .. } => "shifted",
         Command::Prune { .. } => "pruned",
         Command::RemoveEndpoint(_) => "removed",
+        Command::EditEndpoint { .. } => "edited",
+        Command::Pause(_) => "paused",
+        Command::Resume(_) => "resumed",
+        Command::Retry { .. } => "retried",
+        Command::Cancel { .. } => "cancelled",
+        Command::AddToken { .. } => "token added",
+        Command::RemoveToken { .. } => "token removed",
         Command::Enqueue(_) | Command::Lease(_) | Command::Record(_) | Command::AddEndpoint(_) => {
             panic!("{command:?} is not answered by Done")
         }
@@ -170,13 +200,15 @@ struct Walk {
     token: i64,
     /// The last endpoints that came, gone or not.
     endpoints: Vec<EndpointId>,
+    /// The last deliveries that came, ended or not.
+    deliveries: Vec<DeliveryId>,
     /// The last leases that were given out, ended or not.
     leases: Vec<Lease>,
 }
 
 impl Walk {
     fn command(&mut self) -> Command {
-        match self.draw.below(40) {
+        match self.draw.below(54) {
             0..12 => Command::Enqueue(self.event()),
             12..20 => Command::Lease(self.lease_request()),
             20..29 => self.record(),
@@ -192,19 +224,64 @@ impl Walk {
                 Command::Prune { before, limit: self.draw.below(6) as u32 }
             }
             35..39 => Command::AddEndpoint(new_endpoint(NAMES[self.draw.below(3) as usize])),
-            _ => Command::RemoveEndpoint(self.endpoint()),
+            39 => Command::RemoveEndpoint(self.endpoint()),
+            _ => self.by_hand(),
         }
     }
 
-    /// Old endpoints and leases stay known for a while: late outcomes are what tokens are for.
+    fn by_hand(&mut self) -> Command {
+        match self.draw.below(16) {
+            0..2 => Command::EditEndpoint { endpoint: self.endpoint(), edit: self.edit() },
+            2..4 => Command::Pause(self.endpoint()),
+            4..7 => Command::Resume(self.endpoint()),
+            7..11 => {
+                let states = StateName::ALL.into_iter().filter(|_| !self.draw.once_in(3)).collect();
+                let now_due = self.now + Span::from_seconds(self.draw.below(20) as i64 - 5);
+                Command::Retry { delivery: self.delivery(), states, now_due }
+            }
+            11..14 => Command::Cancel { delivery: self.delivery() },
+            14 => {
+                let hash = [self.draw.below(4) as u8; 32];
+                let scope = Scope::ALL[self.draw.below(3) as usize];
+                Command::AddToken { name: NAMES[self.draw.below(3) as usize].to_owned(), hash, scope }
+            }
+            _ => Command::RemoveToken { name: NAMES[self.draw.below(3) as usize].to_owned() },
+        }
+    }
+
+    fn edit(&mut self) -> EndpointEdit {
+        let until = self.draw.once_in(2).then_some(self.now);
+        EndpointEdit {
+            url: self.draw.once_in(3).then(|| format!("https://one-off-{}.example/", self.draw.below(3))),
+            subscriptions: self.draw.once_in(3).then(Vec::new),
+            overrides: self
+                .draw
+                .once_in(3)
+                .then(|| Overrides { rate: Some(self.draw.below(9) as u32), ..Overrides::default() }),
+            keys: self.draw.once_in(3).then(|| vec![Key { until, ..key("one") }]),
+        }
+    }
+
+    fn delivery(&mut self) -> DeliveryId {
+        match self.deliveries.len() as u64 {
+            known if known > 0 && !self.draw.once_in(20) => self.deliveries[self.draw.below(known) as usize],
+            _ => DeliveryId(self.draw.below(40) as i64),
+        }
+    }
+
+    /// Old endpoints, deliveries and leases stay known for a while: late outcomes are what tokens are for.
     fn learn(&mut self, reply: &Reply) {
         match reply {
-            Reply::Enqueued(enqueued) => self.endpoints.extend(enqueued.deliveries.iter().map(|(_, lane)| *lane)),
+            Reply::Enqueued(enqueued) => {
+                self.endpoints.extend(enqueued.deliveries.iter().map(|(_, lane)| *lane));
+                self.deliveries.extend(enqueued.deliveries.iter().map(|(delivery, _)| *delivery));
+            }
             Reply::EndpointAdded(endpoint) => self.endpoints.push(*endpoint),
             Reply::Leased(leased) => self.leases.extend(leased.leases.iter().cloned()),
             Reply::Recorded(_) | Reply::Done(_) | Reply::Refused(_) => {}
         }
         self.endpoints.drain(..self.endpoints.len().saturating_sub(8));
+        self.deliveries.drain(..self.deliveries.len().saturating_sub(12));
         self.leases.drain(..self.leases.len().saturating_sub(12));
     }
 
@@ -227,7 +304,8 @@ impl Walk {
             new_event(&text, &endpoints)
         };
         let once = self.draw.once_in(3).then(|| format!("once {} {}", self.seed, self.draw.below(8)));
-        with_body(NewEvent { once, ..event }, &body)
+        let idempotency_key = self.draw.once_in(3).then(|| [self.draw.below(KEYS) as u8; 32]);
+        with_body(NewEvent { once, idempotency_key, ..event }, &body)
     }
 
     fn lease_request(&mut self) -> LeaseRequest {

@@ -3,7 +3,7 @@
 use postrider::delivery::{DeadReason, Outcome, Stage, StateName, Verdict};
 use postrider::endpoint::{Overrides, ProfileName, Success};
 use postrider::operations::look::Daemon;
-use postrider::store::Command;
+use postrider::store::{Command, Reply};
 
 use super::{NOW, RUNS, World, seconds};
 
@@ -264,4 +264,37 @@ fn a_late_answer_and_a_removed_endpoint_are_named() {
     let why = world.why("msg_2", RUNS);
     assert!(why.text.contains("as a person removed its endpoint at"), "{}", why.text);
     assert!(why.advice.unwrap().contains("Octamile notifies of a status once"));
+}
+
+#[test]
+fn after_a_retry_by_hand_the_schedule_is_told_from_there() {
+    let mut world = World::new();
+    let schedule = Some(vec![seconds(60)]);
+    let lane = world.endpoint("acme", ProfileName::Ensuro, Overrides { schedule, ..Overrides::default() });
+    let delivery = world.enqueue("msg_1", "policy/creation", &[lane])[0];
+    world.fail(lane, Outcome::Rejected { status: 500 }, seconds(10));
+    world.attempt(lane, Outcome::Rejected { status: 500 }, Verdict::Dead(DeadReason::ScheduleUsedUp));
+    let retry = Command::Retry { delivery, states: vec![StateName::Dead], now_due: world.now };
+    assert_eq!(world.apply(retry), Reply::Done(1));
+    let why = world.why("msg_1", RUNS);
+    assert!(why.text.contains("Attempt 2 of 4") && why.text.contains("; 1 more may follow"), "{}", why.text);
+    world.fail(lane, Outcome::Rejected { status: 500 }, seconds(60));
+    let why = world.why("msg_1", RUNS);
+    assert!(why.text.contains("Attempt 3 of 4"), "{}", why.text);
+    assert!(
+        why.text.contains("it is the last") && why.text.contains("The wait after attempt 3 is 1 min"),
+        "{}",
+        why.text
+    );
+    assert_eq!((why.attempts, why.of), (3, 4));
+}
+
+#[test]
+fn a_paused_endpoint_is_named() {
+    let mut world = World::new();
+    let lane = world.endpoint("acme", ProfileName::Ensuro, Overrides::default());
+    world.enqueue("msg_1", "policy/creation", &[lane]);
+    world.apply(Command::Pause(lane));
+    let why = world.after(seconds(5)).why("msg_1", RUNS);
+    assert!(why.text.contains("was paused at 2026-11-01T00:00:00.000Z (5 s ago); nothing is sent"), "{}", why.text);
 }

@@ -40,7 +40,7 @@ fn ensuros_whole_schedule_is_kept_to_the_second() {
     home.add(NewEndpoint {
         profile: ProfileName::Ensuro,
         overrides: Overrides::default(),
-        keys: vec![Key { scheme: Scheme::Hmac, secret: Secret::new(SECRET.to_vec()) }],
+        keys: vec![Key { scheme: Scheme::Hmac, secret: Secret::new(SECRET.to_vec()), until: None }],
         ..endpoint("acme", &timed.receiver.url())
     });
     let body = provider::ensuro::sample("policy/creation").unwrap();

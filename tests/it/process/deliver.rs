@@ -75,7 +75,7 @@ fn an_event_is_delivered_soon_signed_and_byte_for_byte() {
 fn ensuro_gets_its_own_signature_over_the_body() {
     let home = Home::new();
     let receiver = Receiver::start(|_| Answer::status(200));
-    let keys = vec![Key { scheme: Scheme::Hmac, secret: Secret::new(SECRET.to_vec()) }];
+    let keys = vec![Key { scheme: Scheme::Hmac, secret: Secret::new(SECRET.to_vec()), until: None }];
     let profile = ProfileName::Ensuro;
     home.add(NewEndpoint { profile, keys, ..endpoint("ensuro", &receiver.url()) });
     let body = include_bytes!("../../../src/provider/ensuro/policy-creation.json");

@@ -108,6 +108,8 @@ impl Home {
                 recipients: Recipients::Endpoints(vec![endpoint.id]),
                 fingerprint: digest,
                 once: None,
+                idempotency_key: None,
+                trace: None,
             })
         };
         let commands: Vec<StoreCommand> = (0..count).map(event).collect();
@@ -204,7 +206,7 @@ pub fn endpoint(name: &str, url: &str) -> NewEndpoint {
         profile: ProfileName::Standard,
         subscriptions: vec![],
         overrides: overrides(&[]),
-        keys: vec![Key { scheme: Scheme::V1, secret: Secret::new(SECRET.to_vec()) }],
+        keys: vec![Key { scheme: Scheme::V1, secret: Secret::new(SECRET.to_vec()), until: None }],
     }
 }
 

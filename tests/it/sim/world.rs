@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 mod checks;
 mod doings;
 mod making;
+mod persons;
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -17,7 +18,9 @@ use postrider::store::sqlite::SqliteStore;
 use postrider::store::{Command, Reply, Store};
 use postrider::time::{Span, Time};
 
+use checks::{Flying, Heard, Watched};
 use making::{Dice, Receiver};
+use persons::Person;
 
 #[derive(Debug, Default)]
 pub struct Report {
@@ -30,38 +33,9 @@ pub struct Report {
     pub unknown: u32,
     pub late_accepted: u32,
     pub buried: u32,
-}
-
-/// What the world knows of a delivery, told by nobody but itself.
-#[derive(Default)]
-struct Watched {
-    tries: u32,
-    accepted: u32,
-    /// No try may begin before this (true time): a failure was recorded, and the schedule says when.
-    not_before: i64,
-    /// Tries in flight, by token.
-    flying: BTreeMap<i64, Flying>,
-    /// The token of the lease that was granted last.
-    holder: i64,
-    /// The outcomes that were heard, by attempt.
-    heard: BTreeMap<u32, Heard>,
-}
-
-/// An outcome reached an engine.
-struct Heard {
-    /// Engine and life.
-    by: (usize, u64),
-    /// When the attempt ended for it (true time).
-    at: i64,
-}
-
-#[derive(Clone, Copy)]
-struct Flying {
-    engine: usize,
-    life: u64,
-    lane: EndpointId,
-    /// When its lease ends (true time).
-    ends: i64,
+    pub paused: u32,
+    pub cancelled: u32,
+    pub retried: u32,
 }
 
 struct Running {
@@ -135,6 +109,7 @@ enum Happening {
     Remove {
         endpoint: EndpointId,
     },
+    Asked(Person),
     Peace,
 }
 
@@ -208,6 +183,7 @@ impl World {
             world.at(0, Happening::Start { of });
         }
         world.plan_troubles(count);
+        world.plan_persons();
         world
     }
 
@@ -262,10 +238,17 @@ impl World {
         let waiting = self.happenings.values().any(|happening| {
             matches!(
                 happening,
-                Happening::Batch { .. } | Happening::Arrives { .. } | Happening::Heard { .. } | Happening::Enqueue
+                Happening::Batch { .. }
+                    | Happening::Arrives { .. }
+                    | Happening::Heard { .. }
+                    | Happening::Told { input: Input::RecordFailed { .. }, .. }
+                    | Happening::Enqueue
+                    | Happening::Asked(_)
             )
         });
-        !waiting && self.store.counts(self.wall()).unwrap().pending == 0
+        // What was cancelled may still have an outcome that waits for the store to be well.
+        let recorded = self.engines.iter().all(|running| !running.up || running.engine.store_is_well());
+        !waiting && recorded && self.store.counts(self.wall()).unwrap().pending == 0
     }
 
     fn is_current(&self, of: usize, life: u64) -> bool {
@@ -317,6 +300,7 @@ impl World {
             Happening::Start { of } => self.start(of),
             Happening::Step { by } => self.clock_steps(by),
             Happening::Remove { endpoint } => self.remove(endpoint),
+            Happening::Asked(person) => self.asked(person),
             Happening::Peace => self.faults = false,
             Happening::Tick { .. }
             | Happening::Poll { .. }
@@ -407,20 +391,24 @@ impl World {
         let now = self.now;
         let watched = self.watched.get_mut(&lease.delivery).expect("only what was acknowledged is sent");
         watched.tries += 1;
-        let (tries, not_before) = (watched.tries, watched.not_before);
+        // What was granted before somebody cancelled it, or had it retried, belongs to the time before.
+        let taken = watched.holder == 0 || lease.attempt <= watched.earlier;
+        watched.tries_since += u32::from(lease.attempt > watched.earlier);
+        let (tries, since, not_before) = (watched.tries, watched.tries_since, watched.not_before);
+        let scheduled = lease.attempt - lease.earlier;
         let rivals: Vec<Flying> = watched.flying.values().copied().collect();
-        let ends = now + timeout.ms() + SLACK.ms();
+        let ends = if taken { now } else { now + timeout.ms() + SLACK.ms() };
         watched.flying.insert(lease.token.0, Flying { engine: of, life, lane: lease.endpoint, ends });
-        if tries > most || lease.attempt > most {
+        if since > most || scheduled > most {
             self.broken(format!(
-                "{} is tried {tries} times (attempt {}), allowed are {most}",
+                "{} is tried {since} times (attempt {}, {scheduled} by its schedule), allowed are {most}",
                 lease.delivery, lease.attempt
             ));
         }
-        if now < not_before {
+        if now < not_before && !taken {
             self.broken(format!("{} is tried {} ms early", lease.delivery, not_before - now));
         }
-        for rival in rivals {
+        for rival in rivals.into_iter().filter(|_| !taken) {
             // A lease asked for before a clock step ends by the clock of then.
             if self.is_current(rival.engine, rival.life) && now < rival.ends && self.offset == 0 {
                 self.broken(format!("{} is in flight twice", lease.delivery));

@@ -1,13 +1,64 @@
 //! What must hold when an outcome was recorded, and when all is over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use postrider::delivery::{DeadReason, DeliveryId, DeliveryState, Outcome, Record, Verdict};
+use postrider::endpoint::EndpointId;
 use postrider::engine::Action;
 use postrider::store::{Filter, Page, Recorded, Reply, Store};
+use postrider::time::Span;
 
 use super::World;
 use super::making::Manner;
+
+/// The longest that a batch takes to the store.
+const UNDER_WAY: Span = Span::from_ms(20);
+
+/// What the world knows of a delivery, told by nobody but itself.
+#[derive(Default)]
+pub(super) struct Watched {
+    pub(super) tries: u32,
+    /// The attempts that were made before somebody last had it retried ...
+    pub(super) earlier: u32,
+    /// ... and the tries of later ones.
+    pub(super) tries_since: u32,
+    pub(super) accepted: u32,
+    /// The last that a person did to it was to cancel it.
+    pub(super) cancelled: bool,
+    /// No try may begin before this (true time): a failure was recorded, and the schedule says when.
+    pub(super) not_before: i64,
+    /// Tries in flight, by token.
+    pub(super) flying: BTreeMap<i64, Flying>,
+    /// The token of the lease that was granted last.
+    pub(super) holder: i64,
+    /// The outcomes that were heard, by attempt.
+    pub(super) heard: BTreeMap<u32, Heard>,
+}
+
+/// An outcome reached an engine.
+pub(super) struct Heard {
+    /// Engine and life.
+    pub(super) by: (usize, u64),
+    /// When the attempt ended for it (true time).
+    pub(super) at: i64,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Flying {
+    pub(super) engine: usize,
+    pub(super) life: u64,
+    pub(super) lane: EndpointId,
+    /// When its lease ends (true time).
+    pub(super) ends: i64,
+}
+
+impl Watched {
+    /// A person took it out of the hands of whoever has it in flight.
+    pub(super) fn loses_its_lease(&mut self, now: i64) {
+        self.holder = 0;
+        self.flying.values_mut().for_each(|flight| flight.ends = now);
+    }
+}
 
 impl World {
     pub(super) fn watch(&mut self, action: &Action, reply: Option<&Reply>) {
@@ -25,18 +76,29 @@ impl World {
                 match (recorded, record.verdict) {
                     (Recorded::Counted, Verdict::RetryAt(_)) => {
                         let receiver = &self.receivers[&record.endpoint];
-                        let delay = receiver.delays[record.attempt.number as usize - 1];
+                        let delay = receiver.delays[(record.attempt.number - watched.earlier) as usize - 1];
                         watched.not_before = watched.heard[&record.attempt.number].at + delay.ms();
                     }
                     (Recorded::LateAccepted, _) => self.report.late_accepted += 1,
-                    (Recorded::Counted, Verdict::Delivered | Verdict::Dead(_)) => {}
+                    (Recorded::Counted, Verdict::Dead(DeadReason::EndpointGone)) => {
+                        self.receivers.get_mut(&record.endpoint).expect("known").paused = false;
+                    }
+                    (Recorded::Counted, Verdict::Delivered | Verdict::Dead(DeadReason::ScheduleUsedUp)) => {}
                     (Recorded::Lost, _) => self.check_lost(record),
                 }
             }
-            (Action::Bury { .. }, Some(Reply::Done(ended))) => self.report.buried += *ended as u32,
+            (Action::Bury { lane, .. }, Some(Reply::Done(ended))) => {
+                if *ended > 0 && self.receivers[lane].paused {
+                    self.broken(format!("{lane:?} is paused, and {ended} of it are buried"));
+                }
+                self.report.buried += *ended as u32;
+            }
             (Action::Lease(request), Some(Reply::Leased(leased))) => {
                 let said = format!("{:?} leases {}", request.lane, leased.leases.len());
                 self.note(said);
+                if self.receivers[&request.lane].paused && *leased != Default::default() {
+                    self.broken(format!("{:?} is paused: {leased:?}", request.lane));
+                }
                 for lease in &leased.leases {
                     self.watched.get_mut(&lease.delivery).expect("known").holder = lease.token.0;
                 }
@@ -49,9 +111,9 @@ impl World {
     fn check_lost(&mut self, record: &Record) {
         let filter = Filter { delivery: Some(record.delivery), ..Filter::default() };
         let listed = self.store.deliveries(&filter, Page { before: None, limit: 1 }).unwrap();
-        let pending = matches!(listed[0].delivery.state, DeliveryState::Pending { .. });
-        if pending && record.attempt.outcome.is_accepted() {
-            self.broken(format!("{} was accepted, and is owed still", record.delivery));
+        let open = matches!(listed[0].delivery.state, DeliveryState::Pending { .. } | DeliveryState::Cancelled { .. });
+        if open && record.attempt.outcome.is_accepted() {
+            self.broken(format!("{} was accepted, and is not delivered", record.delivery));
         }
     }
 
@@ -93,11 +155,16 @@ impl World {
                 }
                 DeliveryState::Delivered { .. } => self.report.delivered += 1,
                 DeliveryState::Dead { reason: DeadReason::ScheduleUsedUp, at } => {
-                    if delivery.attempts < receiver.most_attempts {
+                    if delivery.scheduled_attempts() < receiver.most_attempts {
                         self.broken(format!("{} died after {} attempts", delivery.id, delivery.attempts));
                     }
-                    // What was heard only after the end, from an engine that had lost its lease, ends nothing any more.
-                    if attempts.iter().any(|attempt| attempt.outcome.is_accepted() && attempt.finished_at < at) {
+                    // What reached the store only after the end, from an engine that had lost its lease, ends nothing any
+                    // more.
+                    let since = attempts.iter().filter(|attempt| attempt.number > delivery.earlier);
+                    if since
+                        .into_iter()
+                        .any(|attempt| attempt.outcome.is_accepted() && attempt.finished_at + UNDER_WAY < at)
+                    {
                         self.broken(format!("{} died though it was accepted", delivery.id));
                     }
                     self.report.dead += 1;
@@ -108,7 +175,10 @@ impl World {
                     }
                     self.report.dead += 1;
                 }
-                DeliveryState::Cancelled { .. } => self.broken(format!("nobody cancelled {}", delivery.id)),
+                DeliveryState::Cancelled { .. } if !watched.cancelled => {
+                    self.broken(format!("nobody cancelled {}", delivery.id))
+                }
+                DeliveryState::Cancelled { .. } => {}
             }
         }
     }

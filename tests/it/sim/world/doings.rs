@@ -8,7 +8,8 @@ use postrider::signature;
 use postrider::store::{Command, NewEvent, Recipients, Reply, Store};
 use postrider::time::Span;
 
-use super::{Happening, Watched, World};
+use super::checks::Watched;
+use super::{Happening, World};
 
 impl World {
     pub(super) fn enqueue(&mut self) {
@@ -28,6 +29,8 @@ impl World {
             recipients: Recipients::Endpoints(endpoints),
             fingerprint: digest,
             once: None,
+            idempotency_key: None,
+            trace: None,
         };
         match self.apply(&[Command::Enqueue(event)]) {
             Some(replies) => match &replies[0] {
@@ -56,7 +59,8 @@ impl World {
             return self.at(500, Happening::Remove { endpoint });
         }
         self.note(format!("{endpoint:?} is removed"));
-        self.receivers.get_mut(&endpoint).expect("known").removed = true;
+        let receiver = self.receivers.get_mut(&endpoint).expect("known");
+        (receiver.removed, receiver.paused) = (true, false);
         for of in 0..self.engines.len() {
             let life = self.engines[of].life;
             self.at(20, Happening::Poll { of, life });

@@ -49,6 +49,7 @@ pub struct Receiver {
     pub delays: Vec<Span>,
     pub timeout: Span,
     pub removed: bool,
+    pub paused: bool,
 }
 
 impl World {
@@ -89,7 +90,7 @@ impl World {
                 profile,
                 subscriptions: vec![],
                 overrides: overrides.clone(),
-                keys: vec![Key { scheme, secret: Secret::new(vec![1; 32]) }],
+                keys: vec![Key { scheme, secret: Secret::new(vec![1; 32]), until: None }],
             };
             let replies = self.store.apply(self.wall(), &[Command::AddEndpoint(endpoint)]).unwrap();
             let Reply::EndpointAdded(id) = replies[0] else { panic!("{replies:?}") };
@@ -101,6 +102,7 @@ impl World {
                 delays: terms.schedule.delays().to_vec(),
                 timeout: terms.timeout,
                 removed: false,
+                paused: false,
             };
             self.receivers.insert(id, receiver);
         }

@@ -1,0 +1,109 @@
+-- The schema of a postrider store, version 1. The binary embeds this file and runs it once, in one transaction, on an
+-- empty database; the connection then keeps application_id 0x70737472 ('pstr') and user_version 1.
+--
+-- Times are milliseconds since 1970-01-01T00:00:00Z, spans of a stage microseconds. Ids are integers inside and carry
+-- time order; `event.name` is the id that callers see. Impossible states are refused by CHECK, not by care.
+
+-- One receiver. `name` is NULL for the URL of a one-off event. Removed endpoints stay for the history.
+CREATE TABLE endpoint (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    name          TEXT CHECK (length(name) BETWEEN 1 AND 64),
+    url           TEXT NOT NULL CHECK (length(url) BETWEEN 1 AND 2048),
+    profile       TEXT NOT NULL CHECK (profile IN ('ensuro', 'octamile', 'standard')),
+    subscriptions TEXT NOT NULL CHECK (json_type(subscriptions) = 'array'),
+    overrides     TEXT NOT NULL CHECK (json_type(overrides) = 'object'),
+    state         TEXT NOT NULL CHECK (state IN ('active', 'disabled', 'removed')),
+    state_since   INTEGER NOT NULL,
+    state_reason  TEXT CHECK ((state_reason IS NOT NULL) = (state = 'disabled')),
+    created_at    INTEGER NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX endpoint_by_name ON endpoint (name) WHERE name IS NOT NULL AND state <> 'removed';
+CREATE INDEX endpoint_one_off ON endpoint (url) WHERE name IS NULL;
+
+-- What an endpoint is signed with, newest first by position.
+CREATE TABLE key (
+    endpoint_id INTEGER NOT NULL REFERENCES endpoint (id) ON DELETE CASCADE,
+    position    INTEGER NOT NULL CHECK (position >= 0),
+    scheme      TEXT NOT NULL CHECK (scheme IN ('hmac', 'eip191', 'v1', 'v1a')),
+    secret      BLOB NOT NULL CHECK (length(secret) > 0),
+    PRIMARY KEY (endpoint_id, position)
+) STRICT, WITHOUT ROWID;
+
+-- What an application handed us; never changed.
+CREATE TABLE event (
+    id           INTEGER PRIMARY KEY,
+    name         TEXT NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 64),
+    type         TEXT NOT NULL CHECK (length(type) BETWEEN 1 AND 128),
+    content_type TEXT NOT NULL,
+    accepted_at  INTEGER NOT NULL,
+    digest       BLOB NOT NULL CHECK (length(digest) = 32),       -- SHA-256 of body
+    fingerprint  BLOB NOT NULL CHECK (length(fingerprint) = 32),  -- SHA-256 of all that the caller asked for
+    once         TEXT,                                            -- what the provider fires only once
+    body         BLOB NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX event_once ON event (once) WHERE once IS NOT NULL;
+-- When and what, without the bodies, for whoever looks for the events since a time or of a rare type. It grows at its
+-- end, so an event costs it some 40 bytes and no further page.
+CREATE INDEX event_by_time ON event (accepted_at, type);
+
+-- One event owed to one endpoint. `due_at` is the only scheduling truth: while a lease stands (token), it is the
+-- lease's end. A leased delivery is a pending row, not a state of its own.
+CREATE TABLE delivery (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    event_id    INTEGER NOT NULL REFERENCES event (id),
+    endpoint_id INTEGER NOT NULL REFERENCES endpoint (id),
+    state       TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'dead', 'cancelled')),
+    attempts    INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    due_at      INTEGER CHECK ((due_at IS NOT NULL) = (state = 'pending')),
+    token       INTEGER CHECK (token IS NULL OR state = 'pending'),
+    leased_at   INTEGER CHECK ((leased_at IS NOT NULL) = (token IS NOT NULL)),
+    ended_at    INTEGER CHECK ((ended_at IS NOT NULL) = (state <> 'pending')),
+    reason      TEXT CHECK ((reason IS NOT NULL) = (state = 'dead')),
+    UNIQUE (event_id, endpoint_id),
+    CHECK (token IS NULL OR attempts > 0)
+) STRICT;
+
+-- Whether an endpoint was ever owed anything, and all that it was.
+CREATE INDEX delivery_by_endpoint ON delivery (endpoint_id);
+-- What is due in one lane, without a look at other lanes or at what has ended.
+CREATE INDEX delivery_due ON delivery (endpoint_id, due_at) WHERE state = 'pending';
+-- What is in flight: few, and asked for by every start.
+CREATE INDEX delivery_leased ON delivery (id) WHERE token IS NOT NULL;
+-- The rare states, for whoever looks for them among millions of delivered ones.
+CREATE INDEX delivery_dead ON delivery (id) WHERE state = 'dead';
+CREATE INDEX delivery_cancelled ON delivery (id) WHERE state = 'cancelled';
+
+-- One HTTP try that has ended.
+CREATE TABLE attempt (
+    delivery_id   INTEGER NOT NULL REFERENCES delivery (id) ON DELETE CASCADE,
+    number        INTEGER NOT NULL CHECK (number > 0),
+    started_at    INTEGER NOT NULL,
+    finished_at   INTEGER NOT NULL,
+    outcome       TEXT NOT NULL
+                  CHECK (outcome IN ('accepted', 'rejected', 'timed out', 'unreachable', 'blocked', 'unknown')),
+    status        INTEGER CHECK ((status IS NOT NULL) = (outcome IN ('accepted', 'rejected'))),
+    late          INTEGER NOT NULL CHECK (late IN (0, 1) AND (late = 0 OR outcome = 'accepted')),
+    stage         TEXT CHECK (stage IN ('dns', 'connect', 'tls', 'answer')
+                              AND (stage IS NOT NULL) = (outcome IN ('timed out', 'unreachable'))),
+    detail        TEXT CHECK ((detail IS NOT NULL) = (outcome IN ('unreachable', 'blocked'))),
+    dns_us        INTEGER,
+    connect_us    INTEGER,
+    tls_us        INTEGER,
+    first_byte_us INTEGER,
+    total_us      INTEGER NOT NULL,
+    remote        TEXT,
+    resent        INTEGER NOT NULL CHECK (resent IN (0, 1)),
+    location      TEXT,
+    answer        BLOB NOT NULL CHECK (length(answer) <= 16384),
+    PRIMARY KEY (delivery_id, number)
+) STRICT, WITHOUT ROWID;
+
+-- Counts what a running daemon must look at again: endpoints, and deliveries that were changed by hand.
+CREATE TABLE revision (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    number INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO revision (id, number) VALUES (1, 0);

@@ -3,6 +3,8 @@
 //! closed pipe loses the line and nothing else.
 
 mod lines;
+pub mod metrics;
+pub mod spans;
 #[cfg(test)]
 mod tests;
 

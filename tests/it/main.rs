@@ -11,4 +11,5 @@ mod process;
 mod readme;
 mod receivers;
 mod sim;
+mod telemetry;
 mod tidy;

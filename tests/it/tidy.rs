@@ -108,11 +108,13 @@ fn the_pure_layers_know_no_clock_no_chance_no_file_and_no_socket() {
 
 #[test]
 fn each_craft_stays_in_its_room() {
-    let crafts: [(&str, &[&str]); 8] = [
+    let crafts: [(&str, &[&str]); 10] = [
         ("tokio::", &["daemon", "courier", "observe", "cli"]),
         ("rusqlite", &["store"]),
         ("SELECT ", &["store"]),
-        ("reqwest", &["courier"]),
+        ("reqwest", &["courier", "observe"]),
+        ("prometheus_client", &["observe"]),
+        ("opentelemetry", &["observe"]),
         ("hmac::{Hmac", &["signature"]),
         ("k256", &["signature"]),
         ("ed25519_dalek", &["signature"]),

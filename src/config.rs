@@ -10,6 +10,7 @@ mod tests;
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -30,6 +31,8 @@ pub struct Config {
     pub store: StoreSettings,
     pub delivery: DeliverySettings,
     pub safety: SafetySettings,
+    pub api: ApiSettings,
+    pub telemetry: TelemetrySettings,
     pub log: LogSettings,
 }
 
@@ -64,6 +67,25 @@ pub struct SafetySettings {
     pub allow_addresses: Vec<IpNet>,
     /// Absolute if `Sources::folder` is.
     pub extra_roots_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiSettings {
+    pub listen: Option<SocketAddr>,
+    /// Absolute if `Sources::folder` is.
+    pub socket: Option<PathBuf>,
+    /// In lower case; addresses in their shortest form, without brackets.
+    pub allow_hosts: Vec<String>,
+    pub max_connections: usize,
+    pub max_header_bytes: usize,
+    pub request_timeout: Span,
+    pub in_flight_enqueues: usize,
+    pub min_free_disk_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TelemetrySettings {
+    pub otlp_endpoint: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -338,10 +360,9 @@ impl Gathered {
     fn config(&self) -> Config {
         let ms = |key| Span::from_ms(self.whole(key));
         let keep_ended_days: i64 = self.whole("store.keep_ended_days");
-        let extra_roots_file = self.path("safety.extra_roots_file");
         Config {
             store: StoreSettings {
-                path: self.path("store.path"),
+                path: self.path("store.path").expect("the store's path is never empty"),
                 max_body_bytes: self.whole("store.max_body_bytes"),
                 keep_ended: (keep_ended_days > 0).then(|| Span::from_hours(24 * keep_ended_days)),
             },
@@ -355,12 +376,29 @@ impl Gathered {
             safety: SafetySettings {
                 allow_http: self.given("safety.allow_http").value == Value::Flag(true),
                 allow_addresses: networks(&self.given("safety.allow_addresses").value).to_vec(),
-                extra_roots_file: (!extra_roots_file.as_os_str().is_empty()).then_some(extra_roots_file),
+                extra_roots_file: self.path("safety.extra_roots_file"),
             },
+            api: self.api(),
+            telemetry: TelemetrySettings { otlp_endpoint: self.url("telemetry.otlp_endpoint") },
             log: LogSettings {
                 format: Format::parse(self.word("log.format")).expect("the table has the formats' own words"),
                 level: Level::parse(self.word("log.level")).expect("the table has the levels' own words"),
             },
+        }
+    }
+
+    fn api(&self) -> ApiSettings {
+        let Value::Address(listen) = self.given("api.listen").value else { panic!("api.listen is an address") };
+        let Value::Hosts(hosts) = &self.given("api.allow_hosts").value else { panic!("api.allow_hosts is a list") };
+        ApiSettings {
+            listen,
+            socket: self.path("api.socket"),
+            allow_hosts: hosts.clone(),
+            max_connections: self.whole("api.max_connections"),
+            max_header_bytes: self.whole("api.max_header_bytes"),
+            request_timeout: Span::from_ms(self.whole("api.request_timeout_ms")),
+            in_flight_enqueues: self.whole("api.in_flight_enqueues"),
+            min_free_disk_bytes: self.whole("api.min_free_disk_bytes"),
         }
     }
 
@@ -378,30 +416,29 @@ impl Gathered {
     }
 
     fn whole<N: TryFrom<u64>>(&self, key: &str) -> N {
-        match self.given(key).value {
-            Value::Whole(number) => N::try_from(number).ok().unwrap_or_else(|| panic!("the range of {key} fits")),
-            Value::Path(_) | Value::Flag(_) | Value::Networks(_) | Value::Choice(_) => panic!("{key} is a number"),
-        }
+        let Value::Whole(number) = self.given(key).value else { panic!("{key} is a number") };
+        N::try_from(number).ok().unwrap_or_else(|| panic!("the range of {key} fits"))
     }
 
-    fn path(&self, key: &str) -> PathBuf {
-        match &self.given(key).value {
-            Value::Path(path) => path.clone(),
-            Value::Whole(_) | Value::Flag(_) | Value::Networks(_) | Value::Choice(_) => panic!("{key} is a path"),
-        }
+    /// `None` if it is empty.
+    fn path(&self, key: &str) -> Option<PathBuf> {
+        let Value::Path(path) = &self.given(key).value else { panic!("{key} is a path") };
+        (!path.as_os_str().is_empty()).then(|| path.clone())
+    }
+
+    /// `None` if it is empty.
+    fn url(&self, key: &str) -> Option<String> {
+        let Value::Url(url) = &self.given(key).value else { panic!("{key} is a URL") };
+        (!url.is_empty()).then(|| url.clone())
     }
 
     fn word(&self, key: &str) -> &'static str {
-        match &self.given(key).value {
-            Value::Choice(word) => word,
-            Value::Path(_) | Value::Whole(_) | Value::Flag(_) | Value::Networks(_) => panic!("{key} is a choice"),
-        }
+        let Value::Choice(word) = self.given(key).value else { panic!("{key} is a choice") };
+        word
     }
 }
 
 fn networks(value: &Value) -> &[IpNet] {
-    match value {
-        Value::Networks(nets) => nets,
-        Value::Path(_) | Value::Whole(_) | Value::Flag(_) | Value::Choice(_) => &[],
-    }
+    let Value::Networks(nets) = value else { return &[] };
+    nets
 }

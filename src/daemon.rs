@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod exchange;
+pub mod handle;
 mod keeper;
 mod work;
 

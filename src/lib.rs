@@ -36,4 +36,5 @@ pub mod daemon;
 pub mod operations;
 
 // 5 entrances
+pub mod api;
 pub mod cli;

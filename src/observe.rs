@@ -88,6 +88,15 @@ pub enum Notice<'a> {
         /// Attempts that a dead predecessor left open.
         recovered: u64,
     },
+    /// The HTTP API can be reached at `address`.
+    Listening {
+        address: &'a str,
+    },
+    /// The system gives no connection, as when all file handles are in use; those that wait are taken later.
+    ConnectionsRefused {
+        error: &'a str,
+        retry_in: Span,
+    },
     AttemptEnded(AttemptEnded<'a>),
     /// A due delivery was found to have had all its attempts, and was ended as dead.
     DeliveryUsedUp {
@@ -156,6 +165,10 @@ pub fn tell(notice: &Notice<'_>) {
         Notice::Started { store, version, pid, endpoints, pending, recovered } => {
             let store = store.to_string_lossy();
             tracing::info!(version, pid, store = &*store, endpoints, pending, recovered, "started");
+        }
+        Notice::Listening { address } => tracing::info!(address, "listening"),
+        Notice::ConnectionsRefused { error, retry_in } => {
+            tracing::error!(error, %retry_in, "no connections can be taken");
         }
         Notice::AttemptEnded(ended) => tell_attempt(ended),
         Notice::DeliveryUsedUp { delivery, endpoint } => {

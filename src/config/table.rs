@@ -3,10 +3,11 @@
 //! config.toml holds the values.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+use url::Url;
 
 use super::found::Found;
 use crate::log;
@@ -30,6 +31,12 @@ pub(super) enum Kind {
     Whole(u64, u64, &'static str),
     Flag,
     Networks,
+    /// An IP address with a port, or empty for none.
+    AddressOrNone,
+    /// Names and addresses that a `Host` header may have, without ports.
+    Hosts,
+    /// An http:// or https:// URL without user, query and fragment, or empty for none.
+    UrlOrNone,
     Choice(&'static [&'static str]),
 }
 
@@ -43,7 +50,7 @@ const LEVELS: [&str; 5] = [
     log::Level::Trace.as_str(),
 ];
 
-pub(super) const ROWS: [Row; 13] = [
+pub(super) const ROWS: [Row; 22] = [
     row("store.path", Kind::Path),
     row("store.max_body_bytes", Kind::Whole(1, 64 * MIB, "bytes")),
     row("store.keep_ended_days", Kind::Whole(0, 3650, "days")),
@@ -55,6 +62,15 @@ pub(super) const ROWS: [Row; 13] = [
     row("safety.allow_http", Kind::Flag),
     row("safety.allow_addresses", Kind::Networks),
     row("safety.extra_roots_file", Kind::PathOrNone),
+    row("api.listen", Kind::AddressOrNone),
+    row("api.socket", Kind::PathOrNone),
+    row("api.allow_hosts", Kind::Hosts),
+    row("api.max_connections", Kind::Whole(1, 65_536, "")),
+    row("api.max_header_bytes", Kind::Whole(4096, MIB, "bytes")),
+    row("api.request_timeout_ms", Kind::Whole(100, 600_000, "milliseconds")),
+    row("api.in_flight_enqueues", Kind::Whole(1, 65_536, "")),
+    row("api.min_free_disk_bytes", Kind::Whole(0, 1024 * 1024 * MIB, "bytes")),
+    row("telemetry.otlp_endpoint", Kind::UrlOrNone),
     row("log.format", Kind::Choice(&FORMATS)),
     row("log.level", Kind::Choice(&LEVELS)),
 ];
@@ -127,6 +143,10 @@ pub(super) enum Value {
     Whole(u64),
     Flag(bool),
     Networks(Vec<IpNet>),
+    Address(Option<SocketAddr>),
+    Hosts(Vec<String>),
+    /// Empty: none.
+    Url(String),
     Choice(&'static str),
 }
 
@@ -150,6 +170,20 @@ impl Kind {
                 let items = found.items().ok_or_else(refused)?;
                 items.iter().map(network).collect::<Result<_, _>>().map(Value::Networks)
             }
+            Kind::AddressOrNone => match found.text() {
+                Some("") => Ok(Value::Address(None)),
+                Some(text) => text.parse().map(|address| Value::Address(Some(address))).map_err(|_| refused()),
+                None => Err(refused()),
+            },
+            Kind::Hosts => {
+                let items = found.items().ok_or_else(refused)?;
+                items.iter().map(host).collect::<Result<_, _>>().map(Value::Hosts)
+            }
+            Kind::UrlOrNone => match found.text() {
+                Some("") => Ok(Value::Url(String::new())),
+                Some(text) if is_plain_url(text) => Ok(Value::Url(text.to_owned())),
+                Some(_) | None => Err(refused()),
+            },
             Kind::Choice(words) => {
                 let word = words.iter().find(|word| found.text() == Some(word));
                 word.map(|word| Value::Choice(word)).ok_or_else(refused)
@@ -174,6 +208,27 @@ fn network(item: &Found) -> Result<IpNet, String> {
     }
 }
 
+/// One item of a list of hosts, in lower case.
+fn host(item: &Found) -> Result<String, String> {
+    let text = item.text().unwrap_or_default().to_ascii_lowercase();
+    let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&text);
+    match (bare.parse::<IpAddr>(), !text.is_empty() && text.chars().all(name)) {
+        (Ok(address), _) => Ok(address.to_string()),
+        (Err(_), true) => Ok(text),
+        (Err(_), false) => Err(format!(
+            "contains {item}; each must be a name or an address without scheme and port (hooks.example.com, 10.0.0.7)"
+        )),
+    }
+}
+
+fn is_plain_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        let bare = url.username().is_empty() && url.password().is_none();
+        matches!(url.scheme(), "http" | "https") && bare && url.query().is_none() && url.fragment().is_none()
+    })
+}
+
 /// The end of the sentence `it must be …`.
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -184,6 +239,14 @@ impl fmt::Display for Kind {
             Kind::Whole(least, most, unit) => write!(f, "a whole number of {unit} from {least} to {most}"),
             Kind::Flag => f.write_str("true or false"),
             Kind::Networks => f.write_str("a list of addresses and networks, as [\"10.0.0.0/8\", \"192.0.2.7\"]"),
+            Kind::AddressOrNone => {
+                f.write_str("an IP address with a port, as \"127.0.0.1:8787\" or \"[::1]:8787\", or empty for none")
+            }
+            Kind::Hosts => f.write_str("a list of names and addresses, as [\"hooks.example.com\", \"10.0.0.7\"]"),
+            Kind::UrlOrNone => {
+                let shape = "as \"http://127.0.0.1:4318\", without user, query and fragment";
+                write!(f, "an http:// or https:// URL, {shape}, or empty for none")
+            }
             Kind::Choice(words) => {
                 let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
                 let (last, others) = words.split_last().expect("a choice has words");
@@ -200,13 +263,19 @@ impl fmt::Display for Value {
             Value::Path(path) => f.write_str(&quoted(&path.to_string_lossy())),
             Value::Whole(number) => write!(f, "{number}"),
             Value::Flag(flag) => write!(f, "{flag}"),
-            Value::Networks(nets) => {
-                let nets: Vec<String> = nets.iter().map(|net| format!("\"{net}\"")).collect();
-                write!(f, "[{}]", nets.join(", "))
-            }
+            Value::Networks(nets) => write_list(f, nets),
+            Value::Address(None) => f.write_str("\"\""),
+            Value::Address(Some(address)) => write!(f, "\"{address}\""),
+            Value::Hosts(hosts) => write_list(f, hosts),
+            Value::Url(url) => f.write_str(&quoted(url)),
             Value::Choice(word) => write!(f, "\"{word}\""),
         }
     }
+}
+
+fn write_list(f: &mut fmt::Formatter<'_>, items: &[impl fmt::Display]) -> fmt::Result {
+    let items: Vec<String> = items.iter().map(|item| format!("\"{item}\"")).collect();
+    write!(f, "[{}]", items.join(", "))
 }
 
 /// A TOML basic string; what a terminal would act on is escaped.

@@ -1,5 +1,7 @@
 //! What a configuration says, and each way in which it can be wrong, with the exact words.
 
+mod api;
+
 use super::*;
 
 /// A folder of its own with the given config.toml in it; the current folder of `Sources`.
@@ -61,6 +63,17 @@ fn the_defaults_are_the_documented_ones() {
             poll: Span::from_ms(50),
         },
         safety: SafetySettings { allow_http: false, allow_addresses: vec![], extra_roots_file: None },
+        api: ApiSettings {
+            listen: Some("127.0.0.1:8787".parse().unwrap()),
+            socket: None,
+            allow_hosts: vec![],
+            max_connections: 2048,
+            max_header_bytes: 16 * 1024,
+            request_timeout: Span::from_seconds(10),
+            in_flight_enqueues: 4096,
+            min_free_disk_bytes: 64 * 1024 * 1024,
+        },
+        telemetry: TelemetrySettings { otlp_endpoint: None },
         log: LogSettings { format: Format::Text, level: Level::Info },
     };
     assert_eq!(Config::default(), expected);
@@ -95,6 +108,7 @@ fn the_shipped_comments_state_the_limits_that_hold() {
                     table::Kind::Whole(least, most, _) => vec![least.to_string(), most.to_string()],
                     table::Kind::Choice(words) => words.iter().map(|word| format!("\"{word}\"")).collect(),
                     table::Kind::Path | table::Kind::PathOrNone | table::Kind::Flag | table::Kind::Networks => vec![],
+                    table::Kind::AddressOrNone | table::Kind::Hosts | table::Kind::UrlOrNone => vec![],
                 };
                 for limit in stated {
                     assert!(comments.contains(&limit), "{name} does not state {limit}");
@@ -125,6 +139,15 @@ const OTHERS: [(&str, &str); ROWS.len()] = [
     ("safety.allow_http", "true"),
     ("safety.allow_addresses", "[\"10.0.0.0/8\", \"192.0.2.7/32\", \"fd00::/8\"]"),
     ("safety.extra_roots_file", "\"/etc/roots.pem\""),
+    ("api.listen", "\"[::1]:0\""),
+    ("api.socket", "\"/run/postrider.sock\""),
+    ("api.allow_hosts", "[\"hooks.example.com\", \"10.0.0.7\", \"::1\"]"),
+    ("api.max_connections", "1"),
+    ("api.max_header_bytes", "4096"),
+    ("api.request_timeout_ms", "600000"),
+    ("api.in_flight_enqueues", "65536"),
+    ("api.min_free_disk_bytes", "0"),
+    ("telemetry.otlp_endpoint", "\"https://collector.example.com/otlp\""),
     ("log.format", "\"json\""),
     ("log.level", "\"trace\""),
 ];

@@ -168,6 +168,11 @@ fn every_notice_is_one_line() {
             },
             " INFO started version=0.1.0 pid=7 store=\"/var/lib/my postrider.db\" endpoints=2 pending=3 recovered=1",
         ),
+        (Notice::Listening { address: "http://[::1]:8787" }, " INFO listening address=http://[::1]:8787"),
+        (
+            Notice::ConnectionsRefused { error: "no handles", retry_in: Span::from_ms(500) },
+            "ERROR no connections can be taken error=\"no handles\" retry_in=\"500 ms\"",
+        ),
         (
             Notice::DeliveryUsedUp { delivery: DeliveryId(7), endpoint: "acme" },
             "ERROR delivery dead: schedule used up delivery=dlv_7 endpoint=acme",

@@ -1,0 +1,222 @@
+//! A request's body: no more bytes than allowed, no longer than allowed, and nothing is waited for without an end.
+//! The bytes are handed on as they came.
+
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody};
+use bytes::{Bytes, BytesMut};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::problem::{Kind, Problem};
+
+/// What a body may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Of the body, or of a line if it is read by lines.
+    pub bytes: usize,
+    /// For the whole body to arrive, or for more of it to arrive if it is read by lines.
+    pub time: Duration,
+}
+
+/// The whole body.
+pub async fn read(body: Body, limits: Limits) -> Result<Bytes, Problem> {
+    let declared = body.size_hint().exact().unwrap_or_default();
+    if usize::try_from(declared).map_or(true, |declared| declared > limits.bytes) {
+        return Err(too_large(&format!("the body has {declared} bytes"), limits));
+    }
+    let deadline = Instant::now() + limits.time;
+    let mut parts = body.into_data_stream();
+    // One part is handed on as it is; only further ones are copied.
+    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+    loop {
+        let part = match timeout_at(deadline, next(&mut parts)).await {
+            Ok(part) => part?,
+            Err(_) => return Err(too_slow("the body did not arrive", limits)),
+        };
+        let Some(part) = part else { break };
+        if first.len() + all.len() + part.len() > limits.bytes {
+            return Err(too_large("the body has more bytes", limits));
+        }
+        if first.is_empty() && all.is_empty() {
+            first = part;
+            continue;
+        }
+        if all.is_empty() {
+            all.reserve(usize::try_from(declared).unwrap_or_default().max(first.len() + part.len()));
+            all.extend_from_slice(&std::mem::take(&mut first));
+        }
+        all.extend_from_slice(&part);
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+type Parts = axum::body::BodyDataStream;
+
+async fn next(parts: &mut Parts) -> Result<Option<Bytes>, Problem> {
+    match futures_util::StreamExt::next(parts).await {
+        Some(Ok(part)) => Ok(Some(part)),
+        Some(Err(error)) => {
+            let detail = format!("the body broke off or its encoding is wrong ({error}); send it again");
+            Err(Problem::new(Kind::InvalidParameter, detail))
+        }
+        None => Ok(None),
+    }
+}
+
+fn too_large(what: &str, limits: Limits) -> Problem {
+    let detail =
+        format!("{what}, and at most {} are taken here; send less, or raise store.max_body_bytes", limits.bytes);
+    Problem::new(Kind::TooLarge, detail)
+}
+
+fn too_slow(what: &str, limits: Limits) -> Problem {
+    let detail =
+        format!("{what} within {} ms; send it faster, or raise api.request_timeout_ms", limits.time.as_millis());
+    Problem::new(Kind::SlowRequest, detail)
+}
+
+/// A body line by line, however long the whole is.
+pub struct Lines {
+    parts: Parts,
+    limits: Limits,
+    unread: BytesMut,
+    /// How much of `unread` has no end of line in it.
+    searched: usize,
+    ended: bool,
+}
+
+impl Lines {
+    pub fn new(body: Body, limits: Limits) -> Self {
+        Lines { parts: body.into_data_stream(), limits, unread: BytesMut::new(), searched: 0, ended: false }
+    }
+
+    /// The next line without its end (`\n`, `\r\n`), or `None` after the last. The last one may have no end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        loop {
+            if let Some(at) = self.unread[self.searched..].iter().position(|byte| *byte == b'\n') {
+                let length = self.searched + at;
+                self.searched = 0;
+                let mut line = self.unread.split_to(length + 1);
+                line.truncate(length);
+                return self.line(line).map(Some);
+            }
+            self.searched = self.unread.len();
+            if self.ended {
+                self.searched = 0;
+                let last = self.unread.split();
+                return if last.is_empty() { Ok(None) } else { self.line(last).map(Some) };
+            }
+            if self.unread.len() > self.limits.bytes {
+                return Err(too_large("a line has more bytes", self.limits));
+            }
+            match timeout(self.limits.time, next(&mut self.parts)).await {
+                Ok(Ok(Some(part))) => self.unread.extend_from_slice(&part),
+                Ok(Ok(None)) => self.ended = true,
+                Ok(Err(problem)) => return Err(problem),
+                Err(_) => return Err(too_slow("nothing more of the body arrived", self.limits)),
+            }
+        }
+    }
+
+    fn line(&self, line: BytesMut) -> Result<Bytes, Problem> {
+        if line.len() > self.limits.bytes {
+            return Err(too_large(&format!("a line has {} bytes", line.len()), self.limits));
+        }
+        let line = line.freeze();
+        Ok(line.strip_suffix(b"\r").map_or_else(|| line.clone(), |bare| line.slice_ref(bare)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { bytes: 10, time: Duration::from_secs(5) };
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+    }
+
+    /// A body of unknown length.
+    fn parts(parts: &[&'static str]) -> Body {
+        let parts: Vec<_> = parts.iter().map(|part| Ok::<_, Infallible>(Bytes::from_static(part.as_bytes()))).collect();
+        Body::from_stream(stream::iter(parts))
+    }
+
+    /// A byte after each pause, without end.
+    fn drip(pause_ms: u64) -> Body {
+        Body::from_stream(stream::unfold((), move |()| async move {
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            Some((Ok::<_, Infallible>(Bytes::from_static(b"x")), ()))
+        }))
+    }
+
+    #[test]
+    fn a_body_is_read_up_to_its_limit() {
+        let read = |body| run(read(body, LIMITS)).map_err(|problem| (problem.kind, problem.detail));
+        assert_eq!(read(Body::empty()), Ok(Bytes::new()));
+        assert_eq!(read(Body::from("0123456789")).unwrap(), "0123456789");
+        assert_eq!(read(parts(&["0123", "", "45", "6789"])).unwrap(), "0123456789");
+        let advice = "at most 10 are taken here; send less, or raise store.max_body_bytes";
+        assert_eq!(
+            read(Body::from("0123456789a")),
+            Err((Kind::TooLarge, format!("the body has 11 bytes, and {advice}")))
+        );
+        let more = Err((Kind::TooLarge, format!("the body has more bytes, and {advice}")));
+        assert_eq!(read(parts(&["01234567890"])), more);
+        assert_eq!(read(parts(&["0123456789", "a"])), more);
+    }
+
+    #[test]
+    fn a_body_that_does_not_come_is_given_up() {
+        let hasty = Limits { time: Duration::from_millis(50), ..LIMITS };
+        let problem = run(read(drip(10), hasty)).unwrap_err();
+        assert_eq!((problem.kind, problem.status), (Kind::SlowRequest, 408));
+        assert_eq!(
+            problem.detail,
+            "the body did not arrive within 50 ms; send it faster, or raise api.request_timeout_ms"
+        );
+        let broken = Body::from_stream(stream::iter([Ok(Bytes::from_static(b"x")), Err(std::io::Error::other("cut"))]));
+        let problem = run(read(broken, LIMITS)).unwrap_err();
+        assert_eq!(problem.kind, Kind::InvalidParameter);
+        assert!(problem.detail.contains("broke off"), "{}", problem.detail);
+    }
+
+    fn lines(body: Body, limits: Limits) -> (Vec<String>, Option<Kind>) {
+        run(async {
+            let (mut lines, mut read) = (Lines::new(body, limits), Vec::new());
+            loop {
+                match lines.next().await {
+                    Ok(Some(line)) => read.push(String::from_utf8(line.to_vec()).unwrap()),
+                    Ok(None) => {
+                        assert_eq!(lines.next().await.unwrap(), None);
+                        return (read, None);
+                    }
+                    Err(problem) => return (read, Some(problem.kind)),
+                }
+            }
+        })
+    }
+
+    #[test]
+    fn lines_are_cut_wherever_the_parts_are() {
+        let of = |given: &[&'static str]| lines(parts(given), LIMITS);
+        assert_eq!(of(&[]), (vec![], None));
+        assert_eq!(of(&["a\nb", "c\r", "\n\nd"]).0, ["a", "bc", "", "d"]);
+        assert_eq!(of(&["0123456789\n", "0123456789"]), (vec!["0123456789".to_owned(); 2], None));
+        assert_eq!(of(&["a\n", "01234", "567890\nb"]), (vec!["a".to_owned()], Some(Kind::TooLarge)));
+        assert_eq!(of(&["a\n0123456", "7890"]), (vec!["a".to_owned()], Some(Kind::TooLarge)));
+    }
+
+    #[test]
+    fn lines_may_take_long_if_they_get_on() {
+        let patient = Limits { bytes: 30, time: Duration::from_millis(500) };
+        assert_eq!(lines(drip(20), patient).1, Some(Kind::TooLarge), "longer than the time, but never still so long");
+        let hasty = Limits { time: Duration::from_millis(20), ..LIMITS };
+        assert_eq!(lines(drip(3_600_000), hasty).1, Some(Kind::SlowRequest));
+    }
+}

@@ -15,6 +15,14 @@ pub fn rfc3339(time: Time) -> String {
     format!("{:.3}", Timestamp::from_millisecond(time.ms()).unwrap_or(end))
 }
 
+/// Reads a time in RFC 3339, any offset, to the millisecond. Fails with a sentence that says what it may be.
+pub fn parse_rfc3339(text: &str) -> Result<Time, String> {
+    match text.parse::<Timestamp>() {
+        Ok(at) => Ok(Time::from_ms(at.as_millisecond())),
+        Err(_) => Err(format!("a time is written in RFC 3339 (2026-11-01T10:30:00Z); {text:?} is not")),
+    }
+}
+
 /// Reads what a person gives to `--since`: a length of time before `now` (`90s`, `2h`, `1day 12h`), a time
 /// (`2026-11-01T10:30:00Z`, any offset), or a date or time without an offset, which is UTC (`2026-11-01`).
 /// Fails with a sentence that says what it may be.

@@ -1,18 +1,26 @@
 //! The command line: parses, asks `operations`, shows the answer. No rule is decided here.
 //! Data goes to stdout, talk to stderr; every verb has `--json`; the exit status is `Exit`.
 
+pub mod batch;
+pub mod change;
 pub mod config;
 pub mod demo;
 pub mod endpoint;
 pub mod enqueue;
 pub mod list;
+pub mod local;
 pub mod output;
+pub mod progress;
+pub mod remote;
+pub mod replay;
 pub mod schedule;
 pub mod secret;
 pub mod serve;
 pub mod show;
 pub mod sign;
+pub mod source;
 pub mod status;
+pub mod token;
 pub mod verify;
 pub mod wait;
 pub mod why;
@@ -25,8 +33,13 @@ use std::sync::Arc;
 
 use clap::error::ErrorKind as Unparsed;
 use clap::{Parser, Subcommand};
+use zeroize::Zeroizing;
 
+use self::local::Local;
+use self::remote::{Remote, Server};
+use self::source::Source;
 use crate::config::{Loaded, Sources, load};
+use crate::daemon;
 use crate::operations::Refused;
 use crate::plain::{plain, plain_json};
 use crate::store::StoreError;
@@ -62,8 +75,15 @@ struct Global {
     /// The SQLite file, instead of the setting store.path
     #[arg(long, global = true, value_name = "FILE", display_order = 101)]
     store: Option<String>,
+    /// Ask a daemon instead of the store: http://127.0.0.1:8787, https://hooks.example or
+    /// unix:/run/postrider.sock [env: POSTRIDER_SERVER]
+    #[arg(long, global = true, value_name = "URL", value_parser = Server::parse, display_order = 102)]
+    server: Option<Server>,
+    /// A file with the token that the daemon wants, - for stdin [env: POSTRIDER_TOKEN, the token itself]
+    #[arg(long, global = true, value_name = "FILE", display_order = 103)]
+    token_file: Option<PathBuf>,
     /// Answer in JSON: data on stdout, an error on stderr
-    #[arg(long, global = true, display_order = 102)]
+    #[arg(long, global = true, display_order = 104)]
     json: bool,
 }
 
@@ -75,6 +95,12 @@ enum Verb {
     Endpoint(endpoint::Arguments),
     /// Accept an event: it is on disk, with its deliveries, when this ends well
     Enqueue(enqueue::Arguments),
+    /// Make deliveries due now, also those that were given up
+    Retry(change::Retry),
+    /// End deliveries that are still pending
+    Cancel(change::Cancel),
+    /// Send many ended deliveries again; counts them first
+    Replay(replay::Arguments),
     /// List deliveries
     List(list::Arguments),
     /// Show an event or a delivery with its attempts
@@ -85,6 +111,8 @@ enum Verb {
     Status(status::Arguments),
     /// Show when a profile or an endpoint is tried again
     Schedule(schedule::Arguments),
+    /// Make, list and remove the tokens of the HTTP API
+    Token(token::Arguments),
     /// Sign a body as it would be sent
     Sign(sign::Arguments),
     /// Check a signature as a receiver does
@@ -113,16 +141,21 @@ pub fn main() -> ExitCode {
 
 fn run(asked: CommandLine) -> Result<Exit, Failure> {
     let loaded = load(&sources(&asked)?).map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
-    let context = &Context { loaded, json: asked.global.json };
+    let server = server(&asked)?;
+    let context = &Context { loaded, json: asked.global.json, server };
     match asked.verb {
         Verb::Serve(arguments) => serve::run(arguments, context),
         Verb::Endpoint(arguments) => endpoint::run(arguments, context),
         Verb::Enqueue(arguments) => enqueue::run(arguments, context),
+        Verb::Retry(arguments) => change::retry(&arguments, context),
+        Verb::Cancel(arguments) => change::cancel(&arguments, context),
+        Verb::Replay(arguments) => replay::run(arguments, context),
         Verb::List(arguments) => list::run(arguments, context),
         Verb::Show(arguments) => show::run(arguments, context),
         Verb::Why(arguments) => why::run(arguments, context),
         Verb::Status(arguments) => status::run(arguments, context),
         Verb::Schedule(arguments) => schedule::run(arguments, context),
+        Verb::Token(arguments) => token::run(arguments, context),
         Verb::Sign(arguments) => sign::run(arguments, context),
         Verb::Verify(arguments) => verify::run(arguments, context),
         Verb::Demo(arguments) => demo::run(arguments, context),
@@ -142,6 +175,72 @@ fn sources(asked: &CommandLine) -> Result<Sources, Failure> {
         flags.extend(arguments.flags());
     }
     Ok(Sources { file, environment, flags, folder })
+}
+
+/// The name of a verb that works on this machine only.
+fn stays_here(verb: &Verb) -> Option<&'static str> {
+    match verb {
+        Verb::Serve(_) => Some("serve"),
+        Verb::Token(_) => Some("token"),
+        Verb::Config(_) => Some("config"),
+        Verb::Demo(_) => Some("demo"),
+        Verb::Sign(_) => Some("sign"),
+        Verb::Verify(_) => Some("verify"),
+        Verb::Endpoint(_)
+        | Verb::Enqueue(_)
+        | Verb::Retry(_)
+        | Verb::Cancel(_)
+        | Verb::Replay(_)
+        | Verb::List(_)
+        | Verb::Show(_)
+        | Verb::Why(_)
+        | Verb::Status(_)
+        | Verb::Schedule(_) => None,
+    }
+}
+
+/// The daemon to ask, and the token for it; `None` for the store on this machine.
+fn server(asked: &CommandLine) -> Result<Option<Asked>, Failure> {
+    let usage = |text: String| Err(Failure::new(Exit::Usage, text));
+    let global = &asked.global;
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(verb) = stays_here(&asked.verb) {
+        // The variable is for the other verbs.
+        return match global.server.is_some() || global.token_file.is_some() {
+            true => {
+                usage(format!("{verb} works on this machine and asks no daemon; leave out --server and --token-file"))
+            }
+            false => Ok(None),
+        };
+    }
+    let server = match (&global.server, variable("POSTRIDER_SERVER")) {
+        (Some(server), _) => Some(server.clone()),
+        // A store that is named is meant.
+        (None, Some(_)) if global.store.is_some() => None,
+        (None, Some(text)) => Some(Server::parse(&text.to_string_lossy()).map_err(|what| {
+            Failure::new(Exit::Usage, format!("POSTRIDER_SERVER is {:?}: {what}", text.to_string_lossy()))
+        })?),
+        (None, None) => None,
+    };
+    let Some(server) = server else {
+        return match global.token_file.is_some() {
+            true => usage("--token-file is for --server; the store itself wants no token".to_owned()),
+            false => Ok(None),
+        };
+    };
+    if global.store.is_some() {
+        return usage("--server asks a daemon, which has a store of its own; leave out --store or --server".to_owned());
+    }
+    let token = match (&global.token_file, variable("POSTRIDER_TOKEN")) {
+        (Some(path), _) => Some(secret::secret_file(path)?),
+        (None, Some(value)) => Some(Zeroizing::new(value.into_encoded_bytes())),
+        (None, None) => None,
+    };
+    let text = |bytes: Zeroizing<Vec<u8>>| {
+        let text = std::str::from_utf8(&bytes).map_err(|_| remote::unfit())?;
+        Ok::<_, Failure>(Zeroizing::new(text.trim().to_owned()))
+    };
+    Ok(Some(Asked { server, token: token.map(text).transpose()? }))
 }
 
 /// Answers arguments that clap does not take, or takes for a wish for help.
@@ -210,9 +309,24 @@ impl Failure {
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Invalid(message) | Refused::Conflict(message) => Failure::new(Exit::Data, message),
+            Refused::Invalid(message)
+            | Refused::TooLarge(message)
+            | Refused::Conflict(message)
+            | Refused::Taken(message)
+            | Refused::KeyTaken(message) => Failure::new(Exit::Data, message),
             Refused::Unknown(message) => Failure::new(Exit::NotFound, message),
             Refused::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<daemon::Failed> for Failure {
+    fn from(failed: daemon::Failed) -> Self {
+        match failed {
+            daemon::Failed::Held(message) => Failure::new(Exit::Busy, message),
+            daemon::Failed::Store(error) => error.into(),
+            daemon::Failed::Unheard(message) => Failure::new(Exit::Config, message),
+            daemon::Failed::Machine(message) => Failure::new(Exit::Io, message),
         }
     }
 }
@@ -228,9 +342,17 @@ impl From<StoreError> for Failure {
     }
 }
 
+/// A daemon to ask.
+pub struct Asked {
+    server: Server,
+    token: Option<Zeroizing<String>>,
+}
+
 /// What every verb is given.
 pub struct Context {
     pub loaded: Loaded,
+    /// `None`: the store on this machine.
+    pub server: Option<Asked>,
     /// `--json`: stdout gets JSON only.
     pub json: bool,
 }
@@ -238,7 +360,15 @@ pub struct Context {
 impl Context {
     /// The wall clock, read at the edge and passed down from here.
     pub fn now(&self) -> Time {
-        crate::daemon::clock::wall()
+        daemon::clock::wall()
+    }
+
+    /// Where this run's answers come from.
+    pub fn source(&self) -> Result<Box<dyn Source + '_>, Failure> {
+        Ok(match &self.server {
+            None => Box::new(Local::new(self)),
+            Some(Asked { server, token }) => Box::new(Remote::new(self, server, token.as_ref())?),
+        })
     }
 
     /// The store, made if it is not there.

@@ -80,6 +80,7 @@ pub struct ApiSettings {
     pub max_header_bytes: usize,
     pub request_timeout: Span,
     pub in_flight_enqueues: usize,
+    pub in_flight_body_bytes: usize,
     pub min_free_disk_bytes: u64,
 }
 
@@ -181,7 +182,7 @@ impl fmt::Display for Problem {
 }
 
 /// Variables that begin as settings do and are none.
-pub const OTHER_VARIABLES: [&str; 1] = ["POSTRIDER_CONFIG"];
+pub const OTHER_VARIABLES: [&str; 3] = ["POSTRIDER_CONFIG", "POSTRIDER_SERVER", "POSTRIDER_TOKEN"];
 
 /// Reads, lays over and checks. All problems are gathered, except that a file which is not TOML ends the search.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
@@ -329,6 +330,7 @@ impl Gathered {
     fn check_together(&mut self) {
         self.check_not_below("delivery.in_flight", "delivery.concurrency_per_endpoint");
         self.check_not_below("delivery.in_flight_body_bytes", "store.max_body_bytes");
+        self.check_not_below("api.in_flight_body_bytes", "store.max_body_bytes");
         let addresses = self.given("safety.allow_addresses");
         let http = self.given("safety.allow_http");
         let nets = networks(&addresses.value).to_vec();
@@ -398,6 +400,7 @@ impl Gathered {
             max_header_bytes: self.whole("api.max_header_bytes"),
             request_timeout: Span::from_ms(self.whole("api.request_timeout_ms")),
             in_flight_enqueues: self.whole("api.in_flight_enqueues"),
+            in_flight_body_bytes: self.whole("api.in_flight_body_bytes"),
             min_free_disk_bytes: self.whole("api.min_free_disk_bytes"),
         }
     }

@@ -30,6 +30,7 @@ use crate::time::{Span, Time};
 
 use connect::{Resolver, Watch};
 use probe::{Connection, Marks, Probe, micros};
+pub use tls::client_config;
 
 /// What may be reached, and within which bounds. The default is the safe one.
 #[derive(Clone, Debug)]

@@ -5,21 +5,28 @@ pub mod clock;
 pub mod exchange;
 pub mod handle;
 mod keeper;
+pub mod trial;
+mod witness;
 mod work;
 
 use std::path::Path;
+use std::pin::Pin;
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::mpsc;
 
 use crate::config::Config;
-use crate::courier::{Courier, LOOKUPS_AT_ONCE};
+use crate::courier::{self, Courier, LOOKUPS_AT_ONCE};
+use crate::observe::metrics::Metrics;
+use crate::observe::spans::Spans;
 use crate::observe::{Notice, tell};
 use crate::operations::Rules;
 use crate::store::sqlite::{self, LockError, SqliteStore};
 use crate::store::{Command, Reply, Store, StoreError};
 use crate::time::Span;
+pub use handle::Handle;
 
 /// Why a daemon did not start, or stopped before it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +36,9 @@ pub enum Failed {
     Held(String),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An entrance cannot be opened as it is configured.
+    #[error("{0}")]
+    Unheard(String),
     /// The machine refused something that is needed: a lock file, a thread, certificates.
     #[error("{0}")]
     Machine(String),
@@ -46,23 +56,36 @@ pub enum Ended {
 /// How much longer than its timeout an attempt's lease lasts: the answer's body, and a store that is slow to record.
 const LEASE_SLACK: Span = Span::from_seconds(15);
 
+/// Lets others in: made once the store is held, given a handle. What it answers runs beside the daemon, and has to end
+/// soon after `Phase::Closing`; the daemon waits for it.
+pub type Entrance = Box<dyn FnOnce(Handle) -> Pin<Box<dyn Future<Output = Result<Served, Failed>> + Send>> + Send>;
+pub type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// How long spans that were not sent yet may keep a daemon from leaving.
+const SPANS_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Runs until SIGTERM or SIGINT, then drains; a second signal ends it at once.
-pub fn run(config: &Config) -> Result<Ended, Failed> {
+pub fn run(config: &Config, entrance: Entrance) -> Result<Ended, Failed> {
     shield();
     let (stop, stops) = mpsc::unbounded_channel();
+    let metrics = Metrics::new();
+    let spans = Spans::start(config.telemetry.otlp_endpoint.as_deref().unwrap_or_default(), &metrics)
+        .map_err(Failed::Machine)?;
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         listen(&stop)?;
-        serve(config, stops).await
+        serve(config, stops, Some(entrance), spans.clone(), metrics).await
     });
     // A name that the system still looks up keeps nobody from leaving.
     runtime.shutdown_background();
+    spans.stop(SPANS_PATIENCE);
     ended
 }
 
-/// Runs until something is sent on `stops`, then drains; a second sending ends it at once. Blocks its thread.
+/// Runs until something is sent on `stops`, then drains; a second sending ends it at once. Blocks its thread. Nobody but
+/// other processes can ask anything of it.
 pub fn run_until(config: &Config, stops: mpsc::UnboundedReceiver<()>) -> Result<Ended, Failed> {
-    runtime()?.block_on(serve(config, stops))
+    runtime()?.block_on(serve(config, stops, None, Spans::off(), Metrics::new()))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
@@ -73,7 +96,13 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
     runtime.map_err(|error| Failed::Machine(format!("the runtime cannot start: {error}")))
 }
 
-async fn serve(config: &Config, stops: mpsc::UnboundedReceiver<()>) -> Result<Ended, Failed> {
+async fn serve(
+    config: &Config,
+    stops: mpsc::UnboundedReceiver<()>,
+    entrance: Option<Entrance>,
+    spans: Spans,
+    metrics: Metrics,
+) -> Result<Ended, Failed> {
     let path = &config.store.path;
     // The file first: its lock stands beside it, wherever links lead.
     let mut store = SqliteStore::open(path)?;
@@ -91,7 +120,12 @@ async fn serve(config: &Config, stops: mpsc::UnboundedReceiver<()>) -> Result<En
         pending: counts.pending,
         recovered,
     });
-    work::Work::new(config, clock, courier, Box::new(store))?.until(stops).await
+    let (handle, desk) = handle::open(config, &courier, metrics, spans)?;
+    match entrance {
+        Some(entrance) => drop(tokio::spawn(entrance(handle).await?)),
+        None => drop(handle),
+    }
+    work::Work::new(config, clock, courier, Box::new(store), desk)?.until(stops).await
 }
 
 fn locked(path: &Path, error: LockError) -> Failed {
@@ -110,23 +144,25 @@ fn locked(path: &Path, error: LockError) -> Failed {
     }
 }
 
-fn courier(config: &Config) -> Result<Courier, Failed> {
-    let mut settings = Rules::of(config).safety;
-    if let Some(path) = &config.safety.extra_roots_file {
-        let unreadable = |error: &dyn std::fmt::Display| {
-            Failed::Machine(format!(
-                "safety.extra_roots_file {} is no PEM file of certificates: {error}",
-                path.display()
-            ))
-        };
-        let roots: Result<Vec<CertificateDer<'static>>, _> =
-            CertificateDer::pem_file_iter(path).and_then(|certificates| certificates.collect());
-        settings.extra_roots = roots.map_err(|error| unreadable(&error))?;
-        if settings.extra_roots.is_empty() {
-            return Err(unreadable(&"it holds none"));
-        }
-    }
+/// What deliveries are carried by.
+pub fn courier(config: &Config) -> Result<Courier, Failed> {
+    let settings = courier::Settings { extra_roots: extra_roots(config)?, ..Rules::of(config).safety };
     Courier::new(settings).map_err(Failed::Machine)
+}
+
+/// The certificates of `safety.extra_roots_file`.
+pub fn extra_roots(config: &Config) -> Result<Vec<CertificateDer<'static>>, Failed> {
+    let Some(path) = &config.safety.extra_roots_file else { return Ok(vec![]) };
+    let unreadable = |error: &dyn std::fmt::Display| {
+        Failed::Machine(format!("safety.extra_roots_file {} is no PEM file of certificates: {error}", path.display()))
+    };
+    let roots: Result<Vec<CertificateDer<'static>>, _> =
+        CertificateDer::pem_file_iter(path).and_then(|certificates| certificates.collect());
+    let roots = roots.map_err(|error| unreadable(&error))?;
+    match roots.is_empty() {
+        true => Err(unreadable(&"it holds none")),
+        false => Ok(roots),
+    }
 }
 
 /// Sends on `stop` for each SIGTERM and SIGINT from now on.

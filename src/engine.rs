@@ -476,7 +476,7 @@ impl Engine {
 }
 
 /// The attempt as it is kept.
-fn attempt(number: u32, outcome: Outcome, carried: Carried) -> Attempt {
+pub fn attempt(number: u32, outcome: Outcome, carried: Carried) -> Attempt {
     let (answer, location) = match carried.reply {
         Reply::Head { body, location, .. } => (body, location),
         Reply::TimedOut { .. } | Reply::Unreachable { .. } | Reply::Blocked { .. } => (Vec::new(), None),

@@ -118,6 +118,10 @@ pub enum Notice<'a> {
         error: &'a str,
         retry_in: Span,
     },
+    /// The store took no events; whoever sent them was told, and deliveries go on.
+    StoreRefusing {
+        error: &'a str,
+    },
     /// The store works again.
     StoreWell {
         after: Span,
@@ -181,6 +185,7 @@ pub fn tell(notice: &Notice<'_>) {
         Notice::StoreFailing { error, retry_in } => {
             tracing::error!(error, %retry_in, "store failing");
         }
+        Notice::StoreRefusing { error } => tracing::error!(error, "store takes no events"),
         Notice::StoreWell { after } => tracing::info!(%after, "store well again"),
         Notice::ClockStepped { by, shifted } => tracing::warn!(%by, shifted, "clock stepped"),
         Notice::Pruned { events } => tracing::info!(events, "pruned"),

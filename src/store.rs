@@ -344,7 +344,7 @@ impl LaneOwed {
 }
 
 /// What is wrong with the store itself. One sentence each, with what to do.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process holds it, or keeps it busy; trying again can help.
     #[error("{0}")]

@@ -5,21 +5,24 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use bytes::{Bytes, BytesMut};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::problem::{Kind, Problem};
 
 /// What a body may cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Of the body, or of a line if it is read by lines.
     pub bytes: usize,
-    /// For the whole body to arrive, or for more of it to arrive if it is read by lines.
+    /// For the whole body to arrive.
     pub time: Duration,
 }
 
-/// The whole body.
-pub async fn read(body: Body, limits: Limits) -> Result<Bytes, Problem> {
+/// The whole body. `grow` hears how many bytes there are before more of them are kept, and may refuse.
+pub async fn read(
+    body: Body,
+    limits: Limits,
+    mut grow: impl FnMut(usize) -> Result<(), Problem>,
+) -> Result<Bytes, Problem> {
     let declared = body.size_hint().exact().unwrap_or_default();
     if usize::try_from(declared).map_or(true, |declared| declared > limits.bytes) {
         return Err(too_large(&format!("the body has {declared} bytes"), limits));
@@ -37,6 +40,7 @@ pub async fn read(body: Body, limits: Limits) -> Result<Bytes, Problem> {
         if first.len() + all.len() + part.len() > limits.bytes {
             return Err(too_large("the body has more bytes", limits));
         }
+        grow(first.len() + all.len() + part.len())?;
         if first.is_empty() && all.is_empty() {
             first = part;
             continue;
@@ -75,58 +79,6 @@ fn too_slow(what: &str, limits: Limits) -> Problem {
     Problem::new(Kind::SlowRequest, detail)
 }
 
-/// A body line by line, however long the whole is.
-pub struct Lines {
-    parts: Parts,
-    limits: Limits,
-    unread: BytesMut,
-    /// How much of `unread` has no end of line in it.
-    searched: usize,
-    ended: bool,
-}
-
-impl Lines {
-    pub fn new(body: Body, limits: Limits) -> Self {
-        Lines { parts: body.into_data_stream(), limits, unread: BytesMut::new(), searched: 0, ended: false }
-    }
-
-    /// The next line without its end (`\n`, `\r\n`), or `None` after the last. The last one may have no end.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        loop {
-            if let Some(at) = self.unread[self.searched..].iter().position(|byte| *byte == b'\n') {
-                let length = self.searched + at;
-                self.searched = 0;
-                let mut line = self.unread.split_to(length + 1);
-                line.truncate(length);
-                return self.line(line).map(Some);
-            }
-            self.searched = self.unread.len();
-            if self.ended {
-                self.searched = 0;
-                let last = self.unread.split();
-                return if last.is_empty() { Ok(None) } else { self.line(last).map(Some) };
-            }
-            if self.unread.len() > self.limits.bytes {
-                return Err(too_large("a line has more bytes", self.limits));
-            }
-            match timeout(self.limits.time, next(&mut self.parts)).await {
-                Ok(Ok(Some(part))) => self.unread.extend_from_slice(&part),
-                Ok(Ok(None)) => self.ended = true,
-                Ok(Err(problem)) => return Err(problem),
-                Err(_) => return Err(too_slow("nothing more of the body arrived", self.limits)),
-            }
-        }
-    }
-
-    fn line(&self, line: BytesMut) -> Result<Bytes, Problem> {
-        if line.len() > self.limits.bytes {
-            return Err(too_large(&format!("a line has {} bytes", line.len()), self.limits));
-        }
-        let line = line.freeze();
-        Ok(line.strip_suffix(b"\r").map_or_else(|| line.clone(), |bare| line.slice_ref(bare)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
@@ -157,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_body_is_read_up_to_its_limit() {
-        let read = |body| run(read(body, LIMITS)).map_err(|problem| (problem.kind, problem.detail));
+        let read = |body| run(read(body, LIMITS, |_| Ok(()))).map_err(|problem| (problem.kind, problem.detail));
         assert_eq!(read(Body::empty()), Ok(Bytes::new()));
         assert_eq!(read(Body::from("0123456789")).unwrap(), "0123456789");
         assert_eq!(read(parts(&["0123", "", "45", "6789"])).unwrap(), "0123456789");
@@ -174,49 +126,15 @@ mod tests {
     #[test]
     fn a_body_that_does_not_come_is_given_up() {
         let hasty = Limits { time: Duration::from_millis(50), ..LIMITS };
-        let problem = run(read(drip(10), hasty)).unwrap_err();
+        let problem = run(read(drip(10), hasty, |_| Ok(()))).unwrap_err();
         assert_eq!((problem.kind, problem.status), (Kind::SlowRequest, 408));
         assert_eq!(
             problem.detail,
             "the body did not arrive within 50 ms; send it faster, or raise api.request_timeout_ms"
         );
         let broken = Body::from_stream(stream::iter([Ok(Bytes::from_static(b"x")), Err(std::io::Error::other("cut"))]));
-        let problem = run(read(broken, LIMITS)).unwrap_err();
+        let problem = run(read(broken, LIMITS, |_| Ok(()))).unwrap_err();
         assert_eq!(problem.kind, Kind::InvalidParameter);
         assert!(problem.detail.contains("broke off"), "{}", problem.detail);
-    }
-
-    fn lines(body: Body, limits: Limits) -> (Vec<String>, Option<Kind>) {
-        run(async {
-            let (mut lines, mut read) = (Lines::new(body, limits), Vec::new());
-            loop {
-                match lines.next().await {
-                    Ok(Some(line)) => read.push(String::from_utf8(line.to_vec()).unwrap()),
-                    Ok(None) => {
-                        assert_eq!(lines.next().await.unwrap(), None);
-                        return (read, None);
-                    }
-                    Err(problem) => return (read, Some(problem.kind)),
-                }
-            }
-        })
-    }
-
-    #[test]
-    fn lines_are_cut_wherever_the_parts_are() {
-        let of = |given: &[&'static str]| lines(parts(given), LIMITS);
-        assert_eq!(of(&[]), (vec![], None));
-        assert_eq!(of(&["a\nb", "c\r", "\n\nd"]).0, ["a", "bc", "", "d"]);
-        assert_eq!(of(&["0123456789\n", "0123456789"]), (vec!["0123456789".to_owned(); 2], None));
-        assert_eq!(of(&["a\n", "01234", "567890\nb"]), (vec!["a".to_owned()], Some(Kind::TooLarge)));
-        assert_eq!(of(&["a\n0123456", "7890"]), (vec!["a".to_owned()], Some(Kind::TooLarge)));
-    }
-
-    #[test]
-    fn lines_may_take_long_if_they_get_on() {
-        let patient = Limits { bytes: 30, time: Duration::from_millis(500) };
-        assert_eq!(lines(drip(20), patient).1, Some(Kind::TooLarge), "longer than the time, but never still so long");
-        let hasty = Limits { time: Duration::from_millis(20), ..LIMITS };
-        assert_eq!(lines(drip(3_600_000), hasty).1, Some(Kind::SlowRequest));
     }
 }

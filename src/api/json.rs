@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
@@ -37,6 +37,15 @@ pub fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     })?;
     reader.end().map_err(|error| fault_of_syntax(&error))?;
     Ok(value)
+}
+
+/// The same of an object: serde would take an array for a struct too, member by member.
+pub fn read_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    if bytes.trim_ascii_start().starts_with(b"{") {
+        return read_json(bytes);
+    }
+    read_json::<IgnoredAny>(bytes)?;
+    Err(Problem::envelope("", "the body must be a JSON object"))
 }
 
 fn too_deep() -> Problem {

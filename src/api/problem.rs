@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
+use crate::operations::answer;
 use crate::plain::plain;
 
 /// The media type of a problem.
@@ -68,6 +69,26 @@ impl Problem {
     pub fn at(mut self, pointer: impl AsRef<str>, detail: impl AsRef<str>) -> Self {
         self.errors.push(Fault { pointer: plain(pointer.as_ref()), detail: plain(detail.as_ref()) });
         self
+    }
+
+    /// One member of the request's JSON is wrong.
+    pub fn envelope(pointer: &str, detail: impl AsRef<str>) -> Self {
+        Problem::new(Kind::InvalidEnvelope, detail.as_ref()).at(pointer, detail)
+    }
+
+    /// As a part of a larger answer.
+    pub fn within(self) -> answer::Problem {
+        answer::Problem {
+            problem_type: self.kind.urn(),
+            title: self.title,
+            status: self.status,
+            detail: self.detail,
+            errors: self
+                .errors
+                .into_iter()
+                .map(|fault| answer::PointedProblem { pointer: fault.pointer, detail: fault.detail })
+                .collect(),
+        }
     }
 
     /// A fault of ours. What it was is for the log, not for the caller.

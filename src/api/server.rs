@@ -30,6 +30,7 @@ use super::problem::Problem;
 use super::stream::Impatient;
 use crate::config::ApiSettings;
 use crate::daemon::handle::Phase;
+use crate::observe::metrics::Metrics;
 use crate::observe::{Notice, tell};
 use crate::time::Span;
 
@@ -81,7 +82,13 @@ const LINGER: Duration = Duration::from_secs(2);
 const PAUSE: Span = Span::from_ms(500);
 
 /// Serves until the phase is `Closing` and what was open then has ended, or was cut off after `limits.closing`.
-pub async fn serve(mut listeners: Listeners, router: Router, limits: Limits, phases: watch::Receiver<Phase>) {
+pub async fn serve(
+    mut listeners: Listeners,
+    router: Router,
+    limits: Limits,
+    phases: watch::Receiver<Phase>,
+    metrics: Metrics,
+) {
     let mut open = JoinSet::new();
     let mut resume = Instant::now();
     let mut failing = false;
@@ -97,11 +104,14 @@ pub async fn serve(mut listeners: Listeners, router: Router, limits: Limits, pha
             taken = next, if open.len() < limits.connections => match taken {
                 Ok((stream, peer)) => {
                     failing = false;
-                    let (router, phases) = (router.clone(), phases.clone());
-                    match stream {
-                        Stream::Tcp(stream) => open.spawn(connection(stream, peer, router, limits, phases)),
-                        Stream::Unix(stream) => open.spawn(connection(stream, peer, router, limits, phases)),
-                    };
+                    let (router, phases, counted) = (router.clone(), phases.clone(), metrics.connection());
+                    open.spawn(async move {
+                        match stream {
+                            Stream::Tcp(stream) => connection(stream, peer, router, limits, phases).await,
+                            Stream::Unix(stream) => connection(stream, peer, router, limits, phases).await,
+                        }
+                        drop(counted);
+                    });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {

@@ -208,9 +208,7 @@ impl Daemon {
         }
         match self.thread.join() {
             Ok(Ok(Ended::Drained | Ended::AtOnce)) => Ok(()),
-            Ok(Err(Failed::Held(message))) => Err(Failure::new(Exit::Busy, message)),
-            Ok(Err(Failed::Store(error))) => Err(error.into()),
-            Ok(Err(Failed::Machine(message))) => Err(Failure::new(Exit::Io, message)),
+            Ok(Err(failed)) => Err(failed.into()),
             Err(_) => Err(Failure::new(Exit::Store, "the daemon panicked; this is a fault of postrider")),
         }
     }

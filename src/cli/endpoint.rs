@@ -2,17 +2,17 @@
 
 mod add;
 mod describe;
+mod edit;
+mod rotate;
+mod terms;
+mod test;
 
 use std::io::{BufRead, IsTerminal, Read};
 
-use serde_json::{Value, json};
-
 use super::output::{self, Table, terminal};
 use super::{Context, Exit, Failure};
-use crate::delivery::StateName;
-use crate::endpoint::{Endpoint, EndpointName};
-use crate::operations;
-use crate::store::{Filter, Page, Store};
+use crate::endpoint::EndpointName;
+use crate::operations::answer::{EndpointAnswer, EndpointsAnswer};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -20,6 +20,11 @@ Examples:
   postrider endpoint add acme https://acme.example/hook --profile ensuro --secret-file acme.secret
   postrider endpoint list
   postrider endpoint show acme
+  postrider endpoint edit acme --timeout 20s --unset schedule
+  postrider endpoint pause acme
+  postrider endpoint resume acme
+  postrider endpoint rotate acme --secret-file new.secret
+  postrider endpoint test acme
   postrider endpoint remove acme")]
 pub struct Arguments {
     #[command(subcommand)]
@@ -34,14 +39,35 @@ enum Verb {
     #[command(after_help = "Example:\n  postrider endpoint list --json")]
     List,
     /// Show on which terms a receiver is served, and what it is owed
-    Show(Show),
+    #[command(after_help = "Example:\n  postrider endpoint show acme")]
+    Show(Named),
+    /// Change where and on which terms a receiver is served
+    Edit(Box<edit::Arguments>),
+    /// Send nothing to a receiver for now; what it is owed waits
+    #[command(after_help = "\
+Example:
+  postrider endpoint pause acme
+
+New events are still owed to it. Attempts in flight end as they would.")]
+    Pause(Named),
+    /// Go on sending to a receiver that was paused, or that disabled itself
+    #[command(after_help = "\
+Example:
+  postrider endpoint resume acme
+
+A receiver disables itself by answering 410 (standard). What ended then is sent again by
+`postrider replay --endpoint acme`.")]
+    Resume(Named),
+    /// Give a receiver a new key
+    Rotate(rotate::Arguments),
+    /// Send to a receiver once, now, and show what it answers
+    Test(test::Arguments),
     /// Remove a receiver, and end what it is owed
     Remove(Remove),
 }
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  postrider endpoint show acme")]
-struct Show {
+struct Named {
     #[arg(value_name = "NAME", value_parser = EndpointName::parse)]
     name: EndpointName,
 }
@@ -65,95 +91,87 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
         Verb::Add(arguments) => add::run(*arguments, context),
         Verb::List => list(context),
         Verb::Show(arguments) => show(&arguments.name, context),
+        Verb::Edit(arguments) => edit::run(*arguments, context),
+        Verb::Pause(arguments) => changed(&context.source()?.pause_endpoint(&arguments.name)?, "paused", context),
+        Verb::Resume(arguments) => changed(&context.source()?.resume_endpoint(&arguments.name)?, "resumed", context),
+        Verb::Rotate(arguments) => rotate::run(&arguments, context),
+        Verb::Test(arguments) => test::run(&arguments, context),
         Verb::Remove(arguments) => remove(&arguments, context),
     }
 }
 
 fn list(context: &Context) -> Result<Exit, Failure> {
-    let endpoints: Vec<Endpoint> = context.existing_store()?.endpoints()?;
-    let mut registered = endpoints.iter().filter(|endpoint| endpoint.name.is_some());
-    if context.json {
-        let all: Vec<Value> = registered.map(|endpoint| describe::json(endpoint, context)).collect();
-        output::json(&json!({"endpoints": all}))?;
-        return Ok(Exit::Done);
+    let all = context.source()?.endpoints()?;
+    match context.json {
+        true => output::json(&all)?,
+        false => print(&all)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn print(all: &EndpointsAnswer) -> Result<(), Failure> {
+    if all.endpoints.is_empty() {
+        output::note("no endpoint is registered; `postrider endpoint add --help` shows how");
+        return Ok(());
     }
     let mut table = Table::new(&["name", "state", "profile", "signed with", "subscriptions", "url"]);
-    for endpoint in registered.by_ref() {
+    for endpoint in &all.endpoints {
         table.row(vec![
-            endpoint.label(),
-            describe::state(&endpoint.state),
-            endpoint.profile.to_string(),
+            terminal(&endpoint.name),
+            describe::state(endpoint),
+            endpoint.profile.name().to_string(),
             describe::schemes(endpoint),
             describe::subscriptions(endpoint),
-            terminal(&describe::url(&endpoint.url)),
+            terminal(&endpoint.url),
         ]);
     }
-    if table.is_empty() {
-        output::note("no endpoint is registered; `postrider endpoint add --help` shows how");
-        return Ok(Exit::Done);
-    }
-    table.print()?;
-    Ok(Exit::Done)
+    table.print()
 }
 
 fn show(name: &EndpointName, context: &Context) -> Result<Exit, Failure> {
-    let mut store = context.existing_store()?;
-    let endpoint = operations::endpoint(&mut store, name)?;
-    let pending = pending(&mut store, &endpoint)?;
-    if context.json {
-        let mut shown = describe::json(&endpoint, context);
-        shown["pending"] = json!(pending.0);
-        shown["pending_or_more"] = json!(pending.is_cut());
-        output::json(&shown)?;
-    } else {
-        describe::print(&endpoint, context)?;
-        output::line(&format!("owed           {}", pending.text()))?;
+    let endpoint = context.source()?.endpoint(name)?;
+    match context.json {
+        true => output::json(&endpoint)?,
+        false => describe::print(&endpoint)?,
     }
     Ok(Exit::Done)
 }
 
-/// Above this many, what is pending is not counted to its end.
-const MOST_COUNTED: u32 = 10_000;
-
-/// How many deliveries are pending; `MOST_COUNTED` stands for more, too.
-struct Pending(usize);
-
-impl Pending {
-    fn is_cut(&self) -> bool {
-        self.0 >= MOST_COUNTED as usize
+/// Shows an endpoint after it was `what`. A secret that was made for it comes alone on stdout, so that it can go to a file.
+fn changed(endpoint: &EndpointAnswer, what: &str, context: &Context) -> Result<Exit, Failure> {
+    if context.json {
+        output::json(endpoint)?;
+        return Ok(Exit::Done);
     }
-
-    fn text(&self) -> String {
-        match self.0 {
-            1 => "1 pending delivery".to_owned(),
-            count if self.is_cut() => format!("{count} pending deliveries or more"),
-            count => format!("{count} pending deliveries"),
+    output::note(&format!("{what} {}", terminal(&endpoint.name)));
+    match &endpoint.secret {
+        Some(secret) => {
+            output::note(
+                "its new secret follows, this once; hand it to the receiver, which must check signatures by it",
+            );
+            output::line(&terminal(&secret.0))?;
         }
+        None => describe::print(endpoint)?,
     }
-}
-
-fn pending(store: &mut dyn Store, endpoint: &Endpoint) -> Result<Pending, Failure> {
-    let filter = Filter { endpoint: Some(endpoint.id), state: Some(StateName::Pending), ..Filter::default() };
-    Ok(Pending(store.deliveries(&filter, Page { before: None, limit: MOST_COUNTED })?.len()))
+    Ok(Exit::Done)
 }
 
 fn remove(arguments: &Remove, context: &Context) -> Result<Exit, Failure> {
     let name = &arguments.name;
-    let mut store = context.existing_store()?;
-    let endpoint = operations::endpoint(&mut store, name)?;
+    let mut source = context.source()?;
     if !arguments.yes {
-        let pending = pending(&mut store, &endpoint)?;
-        let question = format!("remove {name} and end {} as dead", pending.text());
+        let owed = describe::owed(&source.endpoint(name)?).unwrap_or_else(|| "what it is owed".to_owned());
+        let question = format!("remove {name} and end {owed} as dead");
         if !is_agreed(&question)? {
             output::note("nothing was done");
             return Ok(Exit::No);
         }
     }
-    let ended = operations::remove_endpoint(&mut store, context.now(), name)?;
-    match context.json {
-        true => output::json(&json!({"removed": name.as_str(), "ended": ended}))?,
-        false if ended == 1 => output::line(&format!("{name} removed: 1 pending delivery ended as dead"))?,
-        false => output::line(&format!("{name} removed: {ended} pending deliveries ended as dead"))?,
+    let removed = source.remove_endpoint(name)?;
+    match (context.json, removed.ended) {
+        (true, _) => output::json(&removed)?,
+        (false, 1) => output::line(&format!("{name} removed: 1 pending delivery ended as dead"))?,
+        (false, ended) => output::line(&format!("{name} removed: {ended} pending deliveries ended as dead"))?,
     }
     Ok(Exit::Done)
 }

@@ -5,10 +5,10 @@ use clap::Args;
 use super::output::{self, Table, terminal};
 use super::{Context, Exit, Failure};
 use crate::calendar::parse_since;
-use crate::delivery::{Attempt, DeliveryId, DeliveryState, Outcome, StateName};
+use crate::delivery::{DeliveryId, Outcome, StateName};
 use crate::event::Subscription;
-use crate::operations::look::json;
-use crate::operations::look::list::{self, Asked, MOST_LIMIT, Row};
+use crate::operations::answer::{AttemptOutcome, Listing, Row, Standing};
+use crate::operations::look::list::{self, Asked, MOST_LIMIT};
 use crate::time::Time;
 
 const EXAMPLES: &str = "\
@@ -50,6 +50,7 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     let now = context.now();
     let since = arguments.since.as_deref().map(|text| parse_since(text, now)).transpose();
     let asked = Asked {
+        event: None,
         state: arguments.state,
         endpoint: arguments.endpoint.clone(),
         event_type: arguments.event_type.clone(),
@@ -57,65 +58,68 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
         before: arguments.cursor,
         limit: Some(arguments.limit),
     };
-    let mut store = context.existing_store()?;
-    let listed = list::list(&mut store, &asked)?;
-    if context.json {
-        output::json(&json::list(&listed))?;
-        return Ok(Exit::Done);
-    }
-    if listed.rows.is_empty() {
-        output::note(if asked.before.is_some() { "no more deliveries" } else { "no such delivery" });
-        return Ok(Exit::Done);
-    }
-    let mut table = Table::new(&["delivery", "event", "type", "endpoint", "state", "attempts", "when", "last"]);
-    for row in &listed.rows {
-        table.row(cells(row, now));
-    }
-    table.print()?;
-    if let Some(next) = listed.next {
-        output::note(&format!("there are more: --cursor {next}{}", same_filter(&arguments)));
+    let listing = context.source()?.list(&asked)?;
+    match context.json {
+        true => output::json(&listing)?,
+        false => print(&listing, &arguments, now)?,
     }
     Ok(Exit::Done)
 }
 
+fn print(listing: &Listing, arguments: &Arguments, now: Time) -> Result<(), Failure> {
+    if listing.deliveries.is_empty() {
+        output::note(if arguments.cursor.is_some() { "no more deliveries" } else { "no such delivery" });
+        return Ok(());
+    }
+    let mut table = Table::new(&["delivery", "event", "type", "endpoint", "state", "attempts", "when", "last"]);
+    for row in &listing.deliveries {
+        table.row(cells(row, now));
+    }
+    table.print()?;
+    if let Some(next) = &listing.next {
+        output::note(&format!("there are more: --cursor {}{}", terminal(next), same_filter(arguments)));
+    }
+    Ok(())
+}
+
 fn cells(row: &Row, now: Time) -> Vec<String> {
+    let standing = &row.standing;
     vec![
-        row.delivery.id.to_string(),
-        row.event.to_string(),
-        row.event_type.to_string(),
-        row.endpoint.clone(),
-        output::state(row.delivery.state.name()),
-        format!("{}/{}", row.delivery.attempts, row.of),
-        when(&row.delivery.state, now),
+        terminal(&row.delivery),
+        terminal(&row.event),
+        terminal(&row.event_type),
+        terminal(&row.endpoint),
+        output::state(standing.state.name()),
+        format!("{}/{}", standing.attempts_made, standing.of),
+        when(standing, now),
         row.last.as_ref().map_or(String::new(), last),
     ]
 }
 
 /// When it is due, or since when it is over.
-pub(super) fn when(state: &DeliveryState, now: Time) -> String {
-    match *state {
-        DeliveryState::Pending { leased_at: Some(since), .. } => format!("in flight for {}", now.since(since)),
-        DeliveryState::Pending { due_at, leased_at: None } if due_at > now => format!("due in {}", due_at.since(now)),
-        DeliveryState::Pending { due_at, leased_at: None } => format!("due for {}", now.since(due_at)),
-        DeliveryState::Delivered { at } | DeliveryState::Cancelled { at } | DeliveryState::Dead { at, .. } => {
-            format!("{} ago", now.since(at))
-        }
+fn when(standing: &Standing, now: Time) -> String {
+    match (standing.in_flight_since, standing.due_at, standing.ended_at) {
+        (Some(since), ..) => format!("in flight for {}", now.since(since.0)),
+        (None, Some(due_at), _) if due_at.0 > now => format!("due in {}", due_at.0.since(now)),
+        (None, Some(due_at), _) => format!("due for {}", now.since(due_at.0)),
+        (None, None, Some(at)) => format!("{} ago", now.since(at.0)),
+        (None, None, None) => String::new(),
     }
 }
 
 /// An outcome in a few words.
-pub(super) fn last(attempt: &Attempt) -> String {
+pub(super) fn last(attempt: &AttemptOutcome) -> String {
     const LONGEST: usize = 40;
     let short = |text: &str| match text.chars().count() {
         0..=LONGEST => terminal(text),
         _ => format!("{}…", terminal(&text.chars().take(LONGEST).collect::<String>())),
     };
-    match &attempt.outcome {
+    match attempt.outcome() {
         Outcome::Accepted { status, late: false } | Outcome::Rejected { status } => status.to_string(),
         Outcome::Accepted { status, late: true } => format!("{status}, late"),
         Outcome::TimedOut { stage } => format!("timed out ({})", stage.as_str()),
-        Outcome::Unreachable { error, .. } => short(error),
-        Outcome::Blocked { reason } => format!("blocked: {}", short(reason)),
+        Outcome::Unreachable { error, .. } => short(&error),
+        Outcome::Blocked { reason } => format!("blocked: {}", short(&reason)),
         Outcome::Unknown => "unknown".to_owned(),
     }
 }

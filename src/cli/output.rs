@@ -10,15 +10,15 @@ use anstream::{AutoStream, ColorChoice};
 use comfy_table::presets::NOTHING;
 use comfy_table::{ColumnConstraint, ContentArrangement};
 use owo_colors::Style;
-use serde_json::Value;
+use serde::Serialize;
 
 use super::{Exit, Failure};
 use crate::delivery::StateName;
 use crate::plain::{plain, plain_json};
 
 /// One JSON document on a line of its own.
-pub fn json(value: &Value) -> Result<(), Failure> {
-    line(&plain_json(&value.to_string()))
+pub fn json(answer: &impl Serialize) -> Result<(), Failure> {
+    line(&plain_json(&serde_json::to_string(answer).expect("plain data")))
 }
 
 /// A line of text, in which everything foreign went through `terminal`.

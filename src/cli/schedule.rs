@@ -4,12 +4,8 @@ use clap::Args;
 
 use super::output::{self, Table, Tint, terminal, tinted};
 use super::{Context, Exit, Failure};
-use crate::calendar::rfc3339;
-use crate::operations::look::json;
-use crate::operations::look::timetable::{Timetable, timetables};
-use crate::store::Store;
-use crate::store::sqlite::SqliteStore;
-use crate::time::{Span, Time};
+use crate::operations::answer::TimetableAnswer;
+use crate::time::Span;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,35 +22,33 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
-    let mut store = SqliteStore::open_existing(context.store_path())?;
-    let store = store.as_mut().map(|store| store as &mut dyn Store);
-    let tables = timetables(store, arguments.of.as_deref())?;
-    let now = context.now();
+    let tables = context.source()?.schedule(arguments.of.as_deref())?;
     if context.json {
-        output::json(&json::timetables(&tables, now))?;
+        output::json(&tables)?;
         return Ok(Exit::Done);
     }
     for (number, table) in tables.iter().enumerate() {
         if number > 0 {
             output::line("")?;
         }
-        print(table, now)?;
+        print(table)?;
     }
     Ok(Exit::Done)
 }
 
-fn print(table: &Timetable, now: Time) -> Result<(), Failure> {
+fn print(table: &TimetableAnswer) -> Result<(), Failure> {
+    let profile = table.profile.name();
     output::line(&match &table.endpoint {
-        Some(endpoint) => format!("endpoint {endpoint} (profile {})", table.profile),
-        None => format!("profile {}", table.profile),
+        Some(endpoint) => format!("endpoint {} (profile {profile})", terminal(endpoint)),
+        None => format!("profile {profile}"),
     })?;
     let mut rows = Table::new(&["attempt", "wait before", "after the first", "if the first begins now"]);
-    for turn in &table.turns {
+    for turn in &table.attempts {
         rows.row(vec![
-            turn.number.to_string(),
-            turn.wait.map_or(String::new(), exact),
-            exact(turn.after),
-            rfc3339(now + turn.after),
+            turn.attempt.to_string(),
+            turn.wait_ms.map_or(String::new(), exact),
+            exact(turn.after_ms),
+            turn.at.to_string(),
         ]);
     }
     rows.print()?;
@@ -64,9 +58,8 @@ fn print(table: &Timetable, now: Time) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A span to the millisecond, in all its units: `1 h 5 min 30 s`.
-fn exact(span: Span) -> String {
-    let ms = span.ms();
+/// Milliseconds to the last, in all its units: `1 h 5 min 30 s`.
+fn exact(ms: i64) -> String {
     let units = [
         (ms / 86_400_000, "d"),
         (ms / 3_600_000 % 24, "h"),
@@ -79,19 +72,19 @@ fn exact(span: Span) -> String {
     if parts.is_empty() { "0 s".to_owned() } else { parts.join(" ") }
 }
 
-fn notes(table: &Timetable) -> Vec<(&'static str, String)> {
-    let source = |what: &str| match table.overrides.iter().any(|(overridden, _)| *overridden == what) {
+fn notes(table: &TimetableAnswer) -> Vec<(&'static str, String)> {
+    let source = |what: &str| match table.overrides.get(what).is_some() {
         true => tinted(Tint::Waiting, "  overridden by the endpoint"),
         false => {
-            let source = table.sources.iter().find(|(known, _)| *known == what);
-            source.map_or(String::new(), |(_, source)| tinted(Tint::Faint, &format!("  {source}")))
+            let source = table.sources.get(what);
+            source.map_or(String::new(), |source| tinted(Tint::Faint, &format!("  {}", terminal(source))))
         }
     };
-    let attempts = table.turns.len();
+    let attempts = table.attempts.len();
     let total = format!(
         "{attempts} attempts in {} if each fails at once, in {} if each runs into its timeout{}",
-        exact(table.shortest),
-        exact(table.longest),
+        exact(table.shortest_ms),
+        exact(table.longest_ms),
         if table.jitter_percent > 0 { " and is as late as jitter allows" } else { "" }
     );
     let jitter = match table.jitter_percent {
@@ -102,10 +95,10 @@ fn notes(table: &Timetable) -> Vec<(&'static str, String)> {
         ("total", total),
         ("schedule", format!("waits count from the end of the failed attempt{}", source("schedule"))),
         ("jitter", jitter),
-        ("timeout", format!("{}{}", table.timeout, source("timeout"))),
-        ("success", format!("status {}{}", table.success, source("success"))),
+        ("timeout", format!("{}{}", Span::from_ms(table.timeout_ms), source("timeout"))),
+        ("success", format!("status {}{}", terminal(&table.success), source("success"))),
     ];
-    if let Some(limit) = table.late_after {
+    if let Some(limit) = table.late_after_ms.map(Span::from_ms) {
         notes.push(("late", format!("an accepted answer after {limit} is marked{}", source("late_after"))));
     }
     if table.obeys_retry_after {
@@ -115,8 +108,8 @@ fn notes(table: &Timetable) -> Vec<(&'static str, String)> {
     if table.gone_disables {
         notes.push(("410", format!("disables the endpoint and ends what it is owed{}", source("gone_disables"))));
     }
-    for (what, how) in &table.overrides {
-        notes.push(("override", format!("{what}: {}", terminal(how))));
+    for (what, how) in &table.overrides.0 {
+        notes.push(("override", format!("{}: {}", terminal(what), terminal(how))));
     }
     notes
 }

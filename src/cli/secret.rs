@@ -41,29 +41,84 @@ impl Arguments {
         [&self.secret_file, &self.key_file].into_iter().flatten().any(|path| is_stdin(path))
     }
 
-    /// The keys of an endpoint of this profile.
-    pub fn keys(&self, profile: ProfileName) -> Result<Vec<Key>, Failure> {
-        let data = |message: String| Failure::new(Exit::Data, message);
-        if self.is_empty() && !provider::profile(profile).schemes.is_empty() {
-            return Err(data(missing(profile)));
-        }
+    /// What they name, read; nothing of it is judged yet. Of a profile that is known, only what it has use for.
+    pub fn texts(&self, profile: Option<ProfileName>) -> Result<Texts, Failure> {
         if [&self.secret_file, &self.key_file].into_iter().flatten().filter(|path| is_stdin(path)).count() > 1 {
             return Err(Failure::new(Exit::Usage, "stdin can be the secret or the key, not both"));
         }
         // The scheme first: a secret that no use can be made of is not read.
-        let scheme = |asymmetric| operations::scheme_of(profile, asymmetric).map_err(data);
-        let mut keys = Vec::new();
+        let is_used = |asymmetric| match profile {
+            Some(profile) => scheme(profile, asymmetric).map(|_| ()),
+            None => Ok(()),
+        };
+        let mut texts = Texts::default();
         if let Some(path) = &self.secret_file {
-            keys.push(key(scheme(false)?, &secret_file(path)?)?);
+            is_used(false)?;
+            texts.secret = Some(secret_file(path)?);
         }
         if let Some(name) = &self.secret_env {
-            keys.push(key(scheme(false)?, &variable(name)?)?);
+            is_used(false)?;
+            texts.secret = Some(variable(name)?);
         }
         if let Some(path) = &self.key_file {
-            keys.push(key(scheme(true)?, &secret_file(path)?)?);
+            is_used(true)?;
+            texts.key = Some(secret_file(path)?);
         }
-        Ok(keys)
+        Ok(texts)
     }
+
+    /// As `texts`; one at least, where the profile signs.
+    pub fn needed_texts(&self, profile: ProfileName) -> Result<Texts, Failure> {
+        if self.is_empty() && !provider::profile(profile).schemes.is_empty() {
+            return Err(Failure::new(Exit::Data, missing(profile)));
+        }
+        self.texts(Some(profile))
+    }
+
+    /// The keys of an endpoint of this profile.
+    pub fn keys(&self, profile: ProfileName) -> Result<Vec<Key>, Failure> {
+        self.needed_texts(profile)?.keys(profile)
+    }
+}
+
+/// A secret and a key as they were written, of which each may be missing.
+#[derive(Default)]
+pub struct Texts {
+    secret: Option<Zeroizing<Vec<u8>>>,
+    key: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Texts {
+    pub fn is_empty(&self) -> bool {
+        self.secret.is_none() && self.key.is_none()
+    }
+
+    /// The keys that they are for this profile.
+    pub fn keys(&self, profile: ProfileName) -> Result<Vec<Key>, Failure> {
+        let given = [(false, &self.secret), (true, &self.key)];
+        let given = given.into_iter().filter_map(|(asymmetric, text)| Some((asymmetric, text.as_ref()?)));
+        given.map(|(asymmetric, text)| key(scheme(profile, asymmetric)?, text)).collect()
+    }
+
+    /// The shared secret, for whoever sends it on.
+    pub fn secret(&self) -> Result<Option<&str>, Failure> {
+        self.secret.as_deref().map(|bytes| text(bytes)).transpose()
+    }
+
+    /// The private key, for whoever sends it on.
+    pub fn key(&self) -> Result<Option<&str>, Failure> {
+        self.key.as_deref().map(|bytes| text(bytes)).transpose()
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Failure> {
+    std::str::from_utf8(bytes).map_err(|_| {
+        Failure::new(Exit::Data, "a secret that is not UTF-8 cannot be handed to a daemon; use the store itself")
+    })
+}
+
+fn scheme(profile: ProfileName, asymmetric: bool) -> Result<Scheme, Failure> {
+    operations::scheme_of(profile, asymmetric).map_err(|message| Failure::new(Exit::Data, message))
 }
 
 fn missing(profile: ProfileName) -> String {
@@ -124,7 +179,7 @@ fn variable(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
 fn is_secret(text: &[u8]) -> bool {
     let digits = text.strip_prefix(b"0x").unwrap_or(text);
     let is_hex = digits.len() >= 32 && digits.iter().all(u8::is_ascii_hexdigit);
-    text.starts_with(b"whsec_") || text.starts_with(b"whsk_") || is_hex
+    [b"whsec_".as_slice(), b"whsk_", b"prt_"].iter().any(|prefix| text.starts_with(prefix)) || is_hex
 }
 
 #[cfg(test)]
@@ -134,7 +189,7 @@ mod tests {
     #[test]
     fn a_secret_in_the_place_of_a_file_is_known() {
         let hex = "0123456789abcdef".repeat(4);
-        for secret in ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsk_x", &hex, &format!("0x{hex}")] {
+        for secret in ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsk_x", "prt_x", &hex, &format!("0x{hex}")] {
             assert!(is_secret(secret.as_bytes()), "{secret}");
         }
         for file in ["-", "acme.secret", "/run/secrets/whsec", "deadbeef", "0x"] {

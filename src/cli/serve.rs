@@ -1,7 +1,8 @@
 //! `postrider serve`: the daemon in the foreground, with its log on stderr.
 
 use super::{Context, Exit, Failure, output};
-use crate::daemon::{self, Ended, Failed};
+use crate::api;
+use crate::daemon::{self, Ended};
 use crate::log::{Format, Level};
 use crate::observe::{self, Notice};
 
@@ -39,14 +40,12 @@ pub fn run(_: Arguments, context: &Context) -> Result<Exit, Failure> {
     for warning in &loaded.warnings {
         observe::tell(&Notice::Warning { text: warning });
     }
-    match daemon::run(&loaded.config) {
+    match daemon::run(&loaded.config, api::entrance()) {
         Ok(Ended::Drained) => Ok(Exit::Done),
         Ok(Ended::AtOnce) => {
             output::note("stopped at once; what was in flight is tried again by the next start");
             Ok(Exit::No)
         }
-        Err(Failed::Held(message)) => Err(Failure::new(Exit::Busy, message)),
-        Err(Failed::Store(error)) => Err(error.into()),
-        Err(Failed::Machine(message)) => Err(Failure::new(Exit::Io, message)),
+        Err(failed) => Err(failed.into()),
     }
 }

@@ -6,14 +6,11 @@ use clap::Args;
 
 use super::output::{self, Tint, terminal, tinted};
 use super::{Context, Exit, Failure, list};
-use crate::calendar::rfc3339;
-use crate::delivery::{Attempt, DeliveryState, Outcome, Timings};
-use crate::endpoint::EndpointState;
-use crate::event::Event;
-use crate::operations::look::show::{Owed, Shown};
-use crate::operations::look::{self, json, redacted};
-use crate::signature::hex;
-use crate::time::{Span, Time};
+use crate::delivery::Outcome;
+use crate::operations::answer::{
+    AttemptAnswer, AttemptOutcome, EndpointStateWord, ShownAnswer, ShownDelivery, ShownEvent, Stamp, span_of_us,
+};
+use crate::time::Time;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -40,20 +37,24 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     if arguments.raw && context.json {
         return Err(Failure::new(Exit::Usage, "--raw writes bytes and --json writes JSON; choose one"));
     }
-    let mut store = context.existing_store()?;
-    let subject = look::find(&mut store, &arguments.id)?;
-    let shown = look::show::show(&mut store, &subject)?;
+    let with_body = arguments.body || arguments.raw;
+    let shown = context.source()?.show(&arguments.id, with_body)?;
     if arguments.raw {
-        return raw(&shown.event.body);
+        return raw(&body(&shown.event)?);
     }
     if context.json {
-        output::json(&json::show(&shown, arguments.body))?;
+        output::json(&shown)?;
         return Ok(Exit::Done);
     }
-    for line in lines(&shown, arguments.body, context.now()) {
+    for line in lines(&shown, with_body, context.now())? {
         output::line(&line)?;
     }
     Ok(Exit::Done)
+}
+
+/// The bytes that were asked for.
+fn body(event: &ShownEvent) -> Result<Vec<u8>, Failure> {
+    event.body().ok_or_else(|| Failure::new(Exit::Io, format!("the answer about {} holds no body", event.id)))
 }
 
 fn raw(body: &[u8]) -> Result<Exit, Failure> {
@@ -72,32 +73,32 @@ fn raw(body: &[u8]) -> Result<Exit, Failure> {
     }
 }
 
-fn lines(shown: &Shown, with_body: bool, now: Time) -> Vec<String> {
+fn lines(shown: &ShownAnswer, with_body: bool, now: Time) -> Result<Vec<String>, Failure> {
     let mut lines = event_lines(&shown.event, now);
     if with_body {
-        lines.push(format!("  body          {}", body_text(&shown.event.body)));
+        lines.push(format!("  body          {}", body_text(&body(&shown.event)?)));
     }
     if shown.deliveries.is_empty() {
         lines.push("  owed to nobody".to_owned());
     }
-    for owed in &shown.deliveries {
+    for delivery in &shown.deliveries {
         lines.push(String::new());
-        lines.extend(owed_lines(owed, now));
+        lines.extend(delivery_lines(delivery, now));
     }
     if shown.more {
-        lines.push(format!("\nonly the newest {} deliveries are shown", look::MOST_OF_AN_EVENT));
+        lines.push(format!("\nonly the newest {} deliveries are shown", shown.deliveries.len()));
     }
-    lines
+    Ok(lines)
 }
 
-fn event_lines(event: &Event, now: Time) -> Vec<String> {
+fn event_lines(event: &ShownEvent, now: Time) -> Vec<String> {
     vec![
-        format!("event {}", event.id),
-        format!("  type          {}", event.event_type),
+        format!("event {}", terminal(&event.id)),
+        format!("  type          {}", terminal(&event.event_type)),
         format!("  accepted      {}", ago(now, event.accepted_at)),
         format!("  content type  {}", terminal(&event.content_type)),
-        format!("  size          {} bytes", event.body.len()),
-        format!("  sha256        {}", hex(&event.digest)),
+        format!("  size          {} bytes", event.size),
+        format!("  sha256        {}", terminal(&event.sha256)),
     ]
 }
 
@@ -106,55 +107,66 @@ fn body_text(body: &[u8]) -> String {
     terminal(&String::from_utf8_lossy(body))
 }
 
-fn owed_lines(owed: &Owed, now: Time) -> Vec<String> {
-    let (delivery, endpoint) = (&owed.delivery, &owed.endpoint);
-    let gone = match &endpoint.state {
-        EndpointState::Active => String::new(),
-        EndpointState::Paused { since } => format!(", paused since {}", rfc3339(*since)),
-        EndpointState::Disabled { since, reason } => {
-            format!(", disabled since {}: it {}", rfc3339(*since), terminal(reason))
+fn delivery_lines(delivery: &ShownDelivery, now: Time) -> Vec<String> {
+    let standing = &delivery.standing;
+    let state = output::state(standing.state.name());
+    let about = match (standing.in_flight_since, standing.due_at, standing.ended_at) {
+        (Some(since), ..) => format!("{state}, in flight since {}", ago(now, since)),
+        (None, Some(due_at), _) if due_at.0 > now => format!("{state}, due at {due_at} (in {})", due_at.0.since(now)),
+        (None, Some(due_at), _) => format!("{state}, due since {}", ago(now, due_at)),
+        (None, None, Some(at)) => {
+            let why = standing.reason.map_or(String::new(), |reason| format!(": {}", reason.reason().as_str()));
+            format!("{state} at {}{why}", ago(now, at))
         }
-        EndpointState::Removed { since } => format!(", removed at {}", rfc3339(*since)),
+        (None, None, None) => state,
     };
-    let state = output::state(delivery.state.name());
-    let about = match delivery.state {
-        DeliveryState::Pending { due_at, leased_at: None } if due_at > now => {
-            format!("{state}, due at {} (in {})", rfc3339(due_at), due_at.since(now))
-        }
-        DeliveryState::Pending { due_at, leased_at: None } => format!("{state}, due since {}", ago(now, due_at)),
-        DeliveryState::Pending { leased_at: Some(since), .. } => {
-            format!("{state}, in flight since {}", ago(now, since))
-        }
-        DeliveryState::Delivered { at } | DeliveryState::Cancelled { at } => format!("{state} at {}", ago(now, at)),
-        DeliveryState::Dead { at, reason } => format!("{state} at {}: {}", ago(now, at), reason.as_str()),
-    };
+    let (endpoint, profile) = (terminal(&delivery.endpoint), delivery.profile.name());
     let mut lines = vec![
-        format!("delivery {}", delivery.id),
+        format!("delivery {}", terminal(&delivery.delivery)),
         format!("  state         {about}"),
-        format!("  endpoint      {} ({}{gone})", endpoint.label(), endpoint.profile),
-        format!("  url           {}", terminal(&redacted(&endpoint.url))),
-        format!("  attempts      {} of {}", delivery.attempts, owed.of),
+        format!("  endpoint      {endpoint} ({profile}{})", gone(delivery)),
+        format!("  url           {}", terminal(&delivery.url)),
+        format!("  attempts      {} of {}", standing.attempts_made, standing.of),
     ];
-    for attempt in &owed.attempts {
+    for attempt in &delivery.attempts {
         lines.extend(attempt_lines(attempt));
     }
     lines
 }
 
-fn attempt_lines(attempt: &Attempt) -> Vec<String> {
-    let mut lines =
-        vec![format!("  attempt {:<5} {}  {}", attempt.number, rfc3339(attempt.started_at), outcome(attempt))];
+/// What is to be said of an endpoint that is not served.
+fn gone(delivery: &ShownDelivery) -> String {
+    let since = delivery.endpoint_since.map_or(String::new(), |since| since.to_string());
+    match delivery.endpoint_state {
+        EndpointStateWord::Active => String::new(),
+        EndpointStateWord::Disabled => {
+            let reason = terminal(delivery.endpoint_reason.as_deref().unwrap_or_default());
+            format!(", disabled since {since}: it {reason}")
+        }
+        EndpointStateWord::Paused => {
+            format!(
+                ", paused since {since}: `postrider endpoint resume {}` lets it go on",
+                terminal(&delivery.endpoint)
+            )
+        }
+        EndpointStateWord::Removed => format!(", removed at {since}"),
+    }
+}
+
+pub(super) fn attempt_lines(attempt: &AttemptAnswer) -> Vec<String> {
+    let came = &attempt.came;
+    let mut lines = vec![format!("  attempt {:<5} {}  {}", came.number, came.started_at, outcome(came))];
     let mut detail = |name: &str, text: String| lines.push(format!("    {name:<11} {text}"));
-    match &attempt.outcome {
+    match came.outcome() {
         Outcome::Accepted { late: true, .. } => {
             detail("late", "a breach of the receiver's side of the contract".to_owned())
         }
-        Outcome::Unreachable { error, .. } => detail("error", terminal(error)),
-        Outcome::Blocked { reason } => detail("reason", terminal(reason)),
+        Outcome::Unreachable { error, .. } => detail("error", terminal(&error)),
+        Outcome::Blocked { reason } => detail("reason", terminal(&reason)),
         Outcome::Unknown => detail("", "cut off before its outcome was recorded".to_owned()),
         Outcome::Accepted { late: false, .. } | Outcome::Rejected { .. } | Outcome::TimedOut { .. } => {}
     }
-    if let Some(timings) = timings(&attempt.timings) {
+    if let Some(timings) = timings(attempt) {
         detail("took", timings);
     }
     if let Some(remote) = &attempt.remote {
@@ -164,18 +176,20 @@ fn attempt_lines(attempt: &Attempt) -> Vec<String> {
         detail("resent", "an idle connection turned out to be dead, so it went out again on a new one".to_owned());
     }
     if let Some(location) = &attempt.location {
-        detail("location", format!("{} (not followed)", terminal(&redacted(location))));
+        detail("location", format!("{} (not followed)", terminal(location)));
     }
-    if !attempt.answer.is_empty() {
-        detail("answer", answer(&attempt.answer));
+    let said = attempt.answer();
+    if !said.is_empty() {
+        detail("answer", answer(&said));
     }
     lines
 }
 
-fn outcome(attempt: &Attempt) -> String {
-    let name = attempt.outcome.name();
-    match &attempt.outcome {
-        Outcome::Accepted { .. } => tinted(Tint::Good, &format!("{name} {}", list::last(attempt))),
+fn outcome(came: &AttemptOutcome) -> String {
+    let outcome = came.outcome();
+    let name = outcome.name();
+    match outcome {
+        Outcome::Accepted { .. } => tinted(Tint::Good, &format!("{name} {}", list::last(came))),
         Outcome::Rejected { status } => tinted(Tint::Bad, &format!("{name} {status}")),
         Outcome::TimedOut { stage } | Outcome::Unreachable { stage, .. } => {
             tinted(Tint::Bad, &format!("{name} ({})", stage.as_str()))
@@ -186,7 +200,7 @@ fn outcome(attempt: &Attempt) -> String {
 }
 
 /// `112 ms (dns 3 ms, connect 20 ms, tls 31 ms, first byte 57 ms)`; `None` if nothing was measured.
-fn timings(timings: &Timings) -> Option<String> {
+fn timings(timings: &AttemptAnswer) -> Option<String> {
     let stages = [
         ("dns", timings.dns_us),
         ("connect", timings.connect_us),
@@ -205,7 +219,7 @@ fn timings(timings: &Timings) -> Option<String> {
 fn took(us: u64) -> String {
     match us {
         0..1000 => format!("{us} µs"),
-        _ => Span::from_ms(i64::try_from(us / 1000).unwrap_or(i64::MAX)).to_string(),
+        _ => span_of_us(us).to_string(),
     }
 }
 
@@ -221,6 +235,31 @@ fn answer(bytes: &[u8]) -> String {
 }
 
 /// `2026-11-01T00:00:00.000Z (3 min ago)`.
-fn ago(now: Time, at: Time) -> String {
-    format!("{} ({} ago)", rfc3339(at), now.since(at))
+fn ago(now: Time, at: Stamp) -> String {
+    format!("{at} ({} ago)", now.since(at.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_from_elsewhere_cannot_steer_the_terminal() {
+        const FOREIGN: &str = "\u{1b}[2J\n\u{2060}";
+        let answer = serde_json::json!({
+            "event": {"id": FOREIGN, "type": FOREIGN, "content_type": FOREIGN, "accepted_at": "2026-11-01T00:00:00Z",
+                "size": 1, "sha256": FOREIGN, "body": FOREIGN},
+            "deliveries": [{"delivery": FOREIGN, "endpoint": FOREIGN, "endpoint_state": "disabled",
+                "endpoint_reason": FOREIGN, "profile": "ensuro", "url": FOREIGN, "state": "pending",
+                "attempts_made": 1, "of": 11, "attempts": [{"number": 1, "started_at": "2026-11-01T00:00:00Z",
+                    "finished_at": "2026-11-01T00:00:00Z", "outcome": "unreachable", "late": false,
+                    "stage": "connect", "error": FOREIGN, "total_us": 1, "remote": FOREIGN, "resent": false,
+                    "location": FOREIGN, "answer": FOREIGN}]}],
+            "more": false,
+        });
+        let shown: ShownAnswer = serde_json::from_value(answer).unwrap();
+        let lines = lines(&shown, true, Time::from_ms(0)).unwrap();
+        assert!(lines.iter().all(|line| !line.contains(['\u{1b}', '\n', '\u{2060}'])), "{lines:?}");
+        assert!(lines.iter().any(|line| line.contains("error       \\u{1b}[2J\\u{a}\\u{2060}")), "{lines:?}");
+    }
 }

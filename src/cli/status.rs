@@ -1,18 +1,12 @@
 //! `postrider status`: the store, its daemon, and what is owed.
 
-use std::path::{Path, PathBuf};
-
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::output::{self, Table, Tint, tinted};
+use super::output::{self, Table, Tint, terminal, tinted};
 use super::{Context, Exit, Failure, list, shown};
-use crate::calendar::rfc3339;
-use crate::operations::look::status::{Status, status};
-use crate::operations::look::{self, Daemon};
-use crate::store::Counts;
-use crate::store::sqlite::{SCHEMA_VERSION, SqliteStore, holder};
-use crate::time::Time;
+use crate::operations::answer::StatusAnswer;
+use crate::time::{Span, Time};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,105 +17,53 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {}
 
-/// What the files say, beside the store in them.
-struct Files {
-    path: PathBuf,
-    bytes: u64,
-    wal_bytes: u64,
-    daemon: Daemon,
-}
-
 pub fn run(_arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
-    let path = context.store_path();
-    let now = context.now();
-    let Some(mut store) = SqliteStore::open_existing(path)? else {
-        match context.json {
-            true => output::json(&json!({ "store": path.to_string_lossy(), "exists": false }))?,
-            false => {
-                output::line(&format!("there is no store {} yet; `postrider endpoint add` makes it", shown(path)))?
-            }
+    match (context.source()?.status()?, context.json) {
+        (Some(status), true) => output::json(&status)?,
+        (Some(status), false) => print(&status, context.now())?,
+        (None, true) => output::json(&json!({ "store": context.store_path().to_string_lossy(), "exists": false }))?,
+        (None, false) => {
+            let place = shown(context.store_path());
+            output::line(&format!("there is no store {place} yet; `postrider endpoint add` makes it"))?;
         }
-        return Ok(Exit::Done);
-    };
-    let status = status(&mut store, now)?;
-    let files = Files {
-        path: path.to_owned(),
-        bytes: size(path),
-        wal_bytes: size(&beside(path, "-wal")),
-        daemon: Daemon::of(holder(path)),
-    };
-    match context.json {
-        true => output::json(&as_json(&files, &status, now))?,
-        false => print(&files, &status, now)?,
     }
     Ok(Exit::Done)
 }
 
-fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    name.into()
-}
-
-/// In bytes; 0 if there is no such file.
-fn size(path: &Path) -> u64 {
-    path.metadata().map_or(0, |metadata| metadata.len())
-}
-
-fn as_json(files: &Files, status: &Status, now: Time) -> Value {
-    let (running, pid) = match files.daemon {
-        Daemon::Runs { pid } => (true, pid),
-        Daemon::Absent => (false, None),
+fn print(status: &StatusAnswer, now: Time) -> Result<(), Failure> {
+    let daemon = match (status.daemon.running, status.daemon.pid) {
+        (true, Some(pid)) => format!("{} (process {pid})", tinted(Tint::Good, "running")),
+        (true, None) => tinted(Tint::Good, "running"),
+        (false, _) => format!("{}: nothing is sent until `postrider serve` runs", tinted(Tint::Bad, "not running")),
     };
-    let mut value = json!({
-        "store": files.path.to_string_lossy(),
-        "exists": true,
-        "schema": SCHEMA_VERSION,
-        "bytes": files.bytes,
-        "wal_bytes": files.wal_bytes,
-        "daemon": { "running": running, "pid": pid },
-    });
-    if let (Some(fields), Value::Object(more)) = (value.as_object_mut(), look::json::status(status, now)) {
-        fields.extend(more);
-    }
-    value
-}
-
-fn print(files: &Files, status: &Status, now: Time) -> Result<(), Failure> {
-    let counts = &status.counts;
-    let daemon = match files.daemon {
-        Daemon::Runs { pid: Some(pid) } => format!("{} (process {pid})", tinted(Tint::Good, "running")),
-        Daemon::Runs { pid: None } => tinted(Tint::Good, "running"),
-        Daemon::Absent => format!("{}: nothing is sent until `postrider serve` runs", tinted(Tint::Bad, "not running")),
-    };
-    let path = shown(&files.path);
+    let (path, schema) = (terminal(&status.store), status.schema);
     let wal =
-        if files.wal_bytes > 0 { format!(" + {} not yet folded in", bytes(files.wal_bytes)) } else { String::new() };
-    output::line(&format!("store      {path} ({}{wal}, schema {SCHEMA_VERSION})", bytes(files.bytes)))?;
+        if status.wal_bytes > 0 { format!(" + {} not yet folded in", bytes(status.wal_bytes)) } else { String::new() };
+    output::line(&format!("store      {path} ({}{wal}, schema {schema})", bytes(status.bytes)))?;
     output::line(&format!("daemon     {daemon}"))?;
     output::line(&format!("endpoints  {}", status.endpoints))?;
-    output::line(&format!("events     {}", counts.events))?;
-    output::line(&format!("pending    {}{}", counts.pending, pending(counts, now)))?;
-    output::line(&format!("delivered  {}", counts.delivered))?;
+    output::line(&format!("events     {}", status.events))?;
+    output::line(&format!("pending    {}{}", status.pending, pending(status, now)))?;
+    output::line(&format!("delivered  {}", status.delivered))?;
     output::line(&format!(
         "dead       {}",
-        if counts.dead > 0 { tinted(Tint::Bad, &counts.dead.to_string()) } else { "0".into() }
+        if status.dead > 0 { tinted(Tint::Bad, &status.dead.to_string()) } else { "0".into() }
     ))?;
-    output::line(&format!("cancelled  {}", counts.cancelled))?;
+    output::line(&format!("cancelled  {}", status.cancelled))?;
     troubles(status, now)
 }
 
 /// ` (3 in flight, 2 due, the oldest for 5 s; next due at …)`.
-fn pending(counts: &Counts, now: Time) -> String {
+fn pending(status: &StatusAnswer, now: Time) -> String {
     let mut parts = Vec::new();
-    if counts.leased > 0 {
-        parts.push(format!("{} in flight", counts.leased));
+    if status.in_flight > 0 {
+        parts.push(format!("{} in flight", status.in_flight));
     }
-    if let Some(oldest) = counts.oldest_due {
-        parts.push(format!("{} due now, the oldest for {}", counts.due, now.since(oldest)));
+    if let Some(age) = status.oldest_due_age_ms.map(Span::from_ms) {
+        parts.push(format!("{} due now, the oldest for {age}", status.due));
     }
-    if let Some(next) = counts.next_due {
-        parts.push(format!("next due at {} (in {})", rfc3339(next), next.since(now)));
+    if let Some(next) = status.next_due_at {
+        parts.push(format!("next due at {next} (in {})", next.0.since(now)));
     }
     match parts.is_empty() {
         true => String::new(),
@@ -129,18 +71,18 @@ fn pending(counts: &Counts, now: Time) -> String {
     }
 }
 
-fn troubles(status: &Status, now: Time) -> Result<(), Failure> {
+fn troubles(status: &StatusAnswer, now: Time) -> Result<(), Failure> {
     const SHOWN: usize = 10;
     if !status.troubled.is_empty() {
         output::line("\nendpoints in trouble, as their last attempt failed:")?;
         let mut table = Table::new(&["endpoint", "pending", "last attempt", "outcome", "ask"]);
         for trouble in status.troubled.iter().take(SHOWN) {
             table.row(vec![
-                trouble.endpoint.clone(),
+                terminal(&trouble.endpoint),
                 trouble.pending.to_string(),
-                format!("{} ago", now.since(trouble.last.finished_at)),
+                format!("{} ago", now.since(trouble.last.finished_at.0)),
                 list::last(&trouble.last),
-                format!("postrider why {}", trouble.delivery),
+                format!("postrider why {}", terminal(&trouble.delivery)),
             ]);
         }
         table.print()?;
@@ -148,8 +90,9 @@ fn troubles(status: &Status, now: Time) -> Result<(), Failure> {
     if status.troubled.len() > SHOWN {
         output::note(&format!("{} more are in trouble; --json has all", status.troubled.len() - SHOWN));
     }
-    if status.unseen > 0 {
-        output::note(&format!("{} more endpoints are owed something and were not looked at", status.unseen));
+    if status.endpoints_not_looked_at > 0 {
+        let unseen = status.endpoints_not_looked_at;
+        output::note(&format!("{unseen} more endpoints are owed something and were not looked at"));
     }
     Ok(())
 }

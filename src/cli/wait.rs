@@ -1,38 +1,36 @@
 //! Waiting for the end of an event's deliveries, and telling each attempt as the daemon records it.
-//! It only reads the store, so it may be ended at any time without any effect on what it watches.
+//! It only asks, so it may be ended at any time without any effect on what it watches.
 
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::output::{self, Tint, terminal, tinted};
+use super::source::Source;
 use super::{Context, Exit, Failure, enqueue};
-use crate::calendar::rfc3339;
-use crate::delivery::{Attempt, DeliveryState, Outcome, StateName};
-use crate::operations::{Accepted, Owed};
-use crate::store::sqlite::holder;
-use crate::store::{Filter, Page, Store};
-use crate::time::{Span, Time};
+use crate::delivery::Outcome;
+use crate::operations::answer::{
+    AcceptedAnswer, AcceptedDelivery, AttemptAnswer, AttemptOutcome, Reason, ShownDelivery, Stamp, Standing, State,
+};
+use crate::time::Span;
 
-/// How often the store is read.
-const PACE: Duration = Duration::from_millis(50);
 /// A daemon that is just starting is given so long before its absence is told.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What has been told of one delivery.
 struct Watched<'a> {
-    owed: &'a Owed,
+    owed: &'a AcceptedDelivery,
     /// The number of the last attempt that was told.
     told: u32,
     /// How it ended.
-    end: Option<DeliveryState>,
+    end: Option<State>,
 }
 
 /// `Done` only if every delivery of the event was delivered.
 pub fn for_the_end(
-    store: &mut dyn Store,
+    source: &mut dyn Source,
     context: &Context,
-    accepted: &Accepted,
+    accepted: &AcceptedAnswer,
     longest: Span,
 ) -> Result<Exit, Failure> {
     let began = Instant::now();
@@ -41,11 +39,14 @@ pub fn for_the_end(
     let mut all: Vec<Watched> = accepted.deliveries.iter().map(watched).collect();
     loop {
         for one in all.iter_mut().filter(|one| one.end.is_none()) {
-            look(store, context, accepted, one)?;
+            let Some(delivery) = source.delivery(&one.owed.id)? else {
+                return Err(Failure::new(Exit::NotFound, format!("{} was deleted meanwhile", one.owed.id)));
+            };
+            look(context, one, &delivery).map_err(|failure| enqueue::unprinted(accepted, failure))?;
         }
         if all.iter().all(|one| one.end.is_some()) {
-            let delivered = |one: &Watched| matches!(one.end, Some(DeliveryState::Delivered { .. }));
-            return Ok(if all.iter().all(delivered) { Exit::Done } else { Exit::No });
+            let delivered = all.iter().all(|one| one.end == Some(State::Delivered));
+            return Ok(if delivered { Exit::Done } else { Exit::No });
         }
         if began.elapsed() >= longest.to_std() {
             let left = all.iter().filter(|one| one.end.is_none()).count();
@@ -54,103 +55,93 @@ pub fn for_the_end(
         }
         if !daemon_sought && began.elapsed() >= GRACE {
             daemon_sought = true;
-            if holder(context.store_path()).is_none() {
+            if !source.is_served() {
                 output::note("no daemon serves this store: nothing is delivered until `postrider serve` runs");
             }
         }
-        std::thread::sleep(PACE);
+        std::thread::sleep(source.pace());
     }
 }
 
 /// Tells what happened to one delivery since the last time.
-fn look(store: &mut dyn Store, context: &Context, accepted: &Accepted, watched: &mut Watched) -> Result<(), Failure> {
-    let unprinted = |failure| enqueue::unprinted(accepted, failure);
-    let filter = Filter { delivery: Some(watched.owed.delivery), ..Filter::default() };
-    let listed = store.deliveries(&filter, Page { before: None, limit: 1 })?;
-    let Some(delivery) = listed.into_iter().next().map(|listed| listed.delivery) else {
-        return Err(Failure::new(Exit::NotFound, format!("{} was deleted meanwhile", watched.owed.delivery)));
-    };
-    let ended = delivery.state.name() != StateName::Pending;
-    let mut told = false;
-    if delivery.attempts > watched.told {
-        let attempts = store.attempts(delivery.id)?;
-        let last = attempts.last().map(|attempt| attempt.number);
-        for attempt in attempts.iter().filter(|attempt| attempt.number > watched.told) {
-            // What follows is known of the last attempt only; the others were followed by the next one.
-            let state = (Some(attempt.number) == last).then_some(&delivery.state);
-            tell(context, watched.owed, attempt, state).map_err(unprinted)?;
-            told = true;
-        }
-        watched.told = last.unwrap_or(watched.told);
+fn look(context: &Context, watched: &mut Watched, delivery: &ShownDelivery) -> Result<(), Failure> {
+    let standing = &delivery.standing;
+    // An attempt that was begun after the standing was read is told the next time, with what followed from it.
+    let known = |attempt: &&AttemptAnswer| (watched.told + 1..=standing.attempts_made).contains(&attempt.came.number);
+    let new: Vec<&AttemptAnswer> = delivery.attempts.iter().filter(known).collect();
+    for (place, attempt) in (1..).zip(&new) {
+        // What follows is known of the last attempt only; the others were followed by the next one.
+        let then = (place == new.len()).then_some(standing);
+        tell(context, watched.owed, attempt, then)?;
+        watched.told = attempt.came.number;
     }
-    if ended {
-        watched.end = Some(delivery.state);
-        if !told {
-            tell_end(context, watched.owed, &delivery.state).map_err(unprinted)?;
+    match standing.state {
+        State::Pending => {}
+        State::Delivered | State::Dead | State::Cancelled => {
+            watched.end = Some(standing.state);
+            if new.is_empty() {
+                tell_end(context, watched.owed, standing)?;
+            }
         }
     }
     Ok(())
 }
 
-fn tell(context: &Context, owed: &Owed, attempt: &Attempt, state: Option<&DeliveryState>) -> Result<(), Failure> {
+fn tell(
+    context: &Context,
+    owed: &AcceptedDelivery,
+    attempt: &AttemptAnswer,
+    then: Option<&Standing>,
+) -> Result<(), Failure> {
+    let came = &attempt.came;
+    let next_at = then.and_then(next);
     if context.json {
         return output::json(&json!({
-            "delivery": owed.delivery.to_string(),
+            "delivery": owed.id,
             "endpoint": owed.endpoint,
-            "attempt": attempt.number,
-            "outcome": attempt.outcome.name(),
-            "status": status(&attempt.outcome),
-            "detail": detail(&attempt.outcome),
-            "duration_ms": attempt.timings.total_us / 1000,
-            "finished_at": rfc3339(attempt.finished_at),
-            "state": state.map(|state| state.name().as_str()),
-            "next_at": state.and_then(next).map(rfc3339),
+            "attempt": came.number,
+            "outcome": came.outcome,
+            "status": came.status,
+            "detail": detail(came),
+            "duration_ms": attempt.total_us / 1000,
+            "finished_at": came.finished_at,
+            "state": then.map(|then| then.state),
+            "next_at": next_at,
         }));
     }
-    let then = match state {
-        Some(DeliveryState::Pending { due_at, leased_at: None }) => {
-            let wait = due_at.since(attempt.finished_at);
-            format!(", next try in {wait} (at {})", rfc3339(*due_at))
+    let then = match (then.map(|then| then.state), next_at) {
+        (Some(State::Pending), Some(next)) => {
+            format!(", next try in {} (at {next})", next.0.since(came.finished_at.0))
         }
-        Some(DeliveryState::Dead { reason, .. }) => format!(": {}, {}", tinted(Tint::Bad, "dead"), reason.as_str()),
-        Some(DeliveryState::Cancelled { .. }) => format!(": {}", tinted(Tint::Faint, "cancelled")),
-        Some(DeliveryState::Delivered { .. } | DeliveryState::Pending { leased_at: Some(_), .. }) | None => {
-            String::new()
+        (Some(State::Dead), _) => {
+            format!(": {}{}", tinted(Tint::Bad, "dead"), reason(then.and_then(|then| then.reason)))
         }
+        (Some(State::Cancelled), _) => format!(": {}", tinted(Tint::Faint, "cancelled")),
+        (Some(State::Delivered | State::Pending) | None, _) => String::new(),
     };
-    output::line(&format!(
-        "{} {} attempt {}: {} in {}{then}",
-        owed.delivery,
-        owed.endpoint,
-        attempt.number,
-        came_back(&attempt.outcome),
-        Span::from_ms(i64::try_from(attempt.timings.total_us / 1000).unwrap_or(i64::MAX)),
-    ))
+    let (delivery, endpoint) = (terminal(&owed.id), terminal(&owed.endpoint));
+    let (number, took) = (came.number, attempt.total());
+    output::line(&format!("{delivery} {endpoint} attempt {number}: {} in {took}{then}", came_back(&came.outcome())))
 }
 
-fn tell_end(context: &Context, owed: &Owed, state: &DeliveryState) -> Result<(), Failure> {
-    let reason = match state {
-        DeliveryState::Dead { reason, .. } => Some(reason.as_str()),
-        DeliveryState::Pending { .. } | DeliveryState::Delivered { .. } | DeliveryState::Cancelled { .. } => None,
-    };
+fn tell_end(context: &Context, owed: &AcceptedDelivery, end: &Standing) -> Result<(), Failure> {
     if context.json {
-        let (delivery, state) = (owed.delivery.to_string(), state.name().as_str());
         return output::json(&json!({
-            "delivery": delivery, "endpoint": owed.endpoint, "state": state, "reason": reason,
+            "delivery": owed.id, "endpoint": owed.endpoint, "state": end.state, "reason": end.reason,
         }));
     }
-    let why = reason.map(|reason| format!(", {reason}")).unwrap_or_default();
-    output::line(&format!("{} {}: {}{why}", owed.delivery, owed.endpoint, output::state(state.name())))
+    let (delivery, endpoint) = (terminal(&owed.id), terminal(&owed.endpoint));
+    output::line(&format!("{delivery} {endpoint}: {}{}", output::state(end.state.name()), reason(end.reason)))
 }
 
-fn next(state: &DeliveryState) -> Option<Time> {
-    match state {
-        DeliveryState::Pending { due_at, leased_at: None } => Some(*due_at),
-        DeliveryState::Pending { leased_at: Some(_), .. }
-        | DeliveryState::Delivered { .. }
-        | DeliveryState::Dead { .. }
-        | DeliveryState::Cancelled { .. } => None,
-    }
+/// `, schedule used up`, or nothing.
+fn reason(reason: Option<Reason>) -> String {
+    reason.map_or(String::new(), |reason| format!(", {}", reason.reason().as_str()))
+}
+
+/// When the next attempt may begin, unless one is in flight.
+fn next(standing: &Standing) -> Option<Stamp> {
+    standing.due_at.filter(|_| standing.in_flight_since.is_none())
 }
 
 /// `accepted 200`, `rejected 500`, `timed out at answer`, `unreachable at connect (connection refused)`.
@@ -169,15 +160,8 @@ fn came_back(outcome: &Outcome) -> String {
     }
 }
 
-fn status(outcome: &Outcome) -> Option<u16> {
-    match outcome {
-        Outcome::Accepted { status, .. } | Outcome::Rejected { status } => Some(*status),
-        Outcome::TimedOut { .. } | Outcome::Unreachable { .. } | Outcome::Blocked { .. } | Outcome::Unknown => None,
-    }
-}
-
-fn detail(outcome: &Outcome) -> Value {
-    match outcome {
+fn detail(came: &AttemptOutcome) -> Value {
+    match came.outcome() {
         Outcome::Accepted { late, .. } => json!({"late": late}),
         Outcome::TimedOut { stage } => json!({"stage": stage.as_str()}),
         Outcome::Unreachable { stage, error } => json!({"stage": stage.as_str(), "error": error}),

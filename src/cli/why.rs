@@ -4,9 +4,7 @@ use clap::Args;
 
 use super::output::{self, terminal};
 use super::{Context, Exit, Failure};
-use crate::operations::look::why::{Around, why};
-use crate::operations::look::{self, Daemon, json};
-use crate::store::sqlite::holder;
+use crate::operations::answer::ExplainedAnswer;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,19 +21,16 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
-    let config = &context.loaded.config;
-    let mut store = context.existing_store()?;
-    let around = Around {
-        daemon: Daemon::of(holder(context.store_path())),
-        concurrency: config.delivery.concurrency_per_endpoint,
-    };
-    let subject = look::find(&mut store, &arguments.id)?;
-    let explained = why(&mut store, context.now(), &around, &subject)?;
-    if context.json {
-        output::json(&json::why(&explained))?;
-        return Ok(Exit::Done);
+    let explained = context.source()?.why(&arguments.id)?;
+    match context.json {
+        true => output::json(&explained)?,
+        false => print(&explained)?,
     }
-    if let Some(nobody) = &explained.nobody {
+    Ok(Exit::Done)
+}
+
+fn print(explained: &ExplainedAnswer) -> Result<(), Failure> {
+    if let Some(nobody) = &explained.why {
         output::line(&terminal(nobody))?;
     }
     for (number, why) in explained.deliveries.iter().enumerate() {
@@ -43,10 +38,10 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
             output::line("")?;
         }
         let paragraph = match &why.advice {
-            Some(advice) => format!("{} {advice}", why.text),
-            None => why.text.clone(),
+            Some(advice) => format!("{} {advice}", why.why),
+            None => why.why.clone(),
         };
         output::line(&terminal(&paragraph))?;
     }
-    Ok(Exit::Done)
+    Ok(())
 }

@@ -50,7 +50,7 @@ const LEVELS: [&str; 5] = [
     log::Level::Trace.as_str(),
 ];
 
-pub(super) const ROWS: [Row; 22] = [
+pub(super) const ROWS: [Row; 23] = [
     row("store.path", Kind::Path),
     row("store.max_body_bytes", Kind::Whole(1, 64 * MIB, "bytes")),
     row("store.keep_ended_days", Kind::Whole(0, 3650, "days")),
@@ -69,6 +69,7 @@ pub(super) const ROWS: [Row; 22] = [
     row("api.max_header_bytes", Kind::Whole(4096, MIB, "bytes")),
     row("api.request_timeout_ms", Kind::Whole(100, 600_000, "milliseconds")),
     row("api.in_flight_enqueues", Kind::Whole(1, 65_536, "")),
+    row("api.in_flight_body_bytes", Kind::Whole(MIB, 16 * 1024 * MIB, "bytes")),
     row("api.min_free_disk_bytes", Kind::Whole(0, 1024 * 1024 * MIB, "bytes")),
     row("telemetry.otlp_endpoint", Kind::UrlOrNone),
     row("log.format", Kind::Choice(&FORMATS)),

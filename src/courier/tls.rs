@@ -15,7 +15,7 @@ use super::probe::Probe;
 const SESSIONS: usize = 2048;
 
 /// Fails with a sentence if one of `extra_roots` is no certificate.
-pub(super) fn client_config(extra_roots: &[CertificateDer<'static>]) -> Result<ClientConfig, String> {
+pub fn client_config(extra_roots: &[CertificateDer<'static>]) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])

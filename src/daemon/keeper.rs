@@ -4,26 +4,32 @@
 use std::collections::HashMap;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::exchange;
+use super::handle::{Arrival, Errand};
 use crate::delivery::LaneDue;
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::engine::Action;
-use crate::operations;
+use crate::operations::{self, Accepted, Checked, Intake, New, Refused, Rules};
 use crate::store::{Changes, Command, Reply, Store, StoreError};
 use crate::time::{Span, Time};
 
-/// What the store is to do, in this order. All of `actions` and `prune` go into one commit.
-#[derive(Debug, Default)]
+/// What the store is to do, in this order. All of `arrivals`, `actions` and `prune` go into one commit.
+#[derive(Default)]
 pub(super) struct Job {
     /// The clock stepped: move what waits, as a commit of its own at the time before the step.
     pub shift: Option<(Time, Span)>,
     pub now: Option<Time>,
+    /// Events to accept. Each is answered by itself, right after the commit.
+    pub arrivals: Vec<Arrival>,
     pub actions: Vec<Action>,
     /// Delete up to so many events that were accepted before this.
     pub prune: Option<(Time, u32)>,
+    /// Changes that commit by themselves.
+    pub errands: Vec<Errand>,
     pub look: Look,
 }
 
@@ -46,6 +52,12 @@ pub(super) struct Answer {
     /// What the endpoints are called whose deliveries were buried: `all` may not have them any more.
     pub buried: HashMap<EndpointId, String>,
     pub pruned: Option<u64>,
+    /// Events that were accepted and had not been before.
+    pub accepted: u64,
+    /// Why none of the arrivals could be stored.
+    pub refused_all: Option<StoreError>,
+    /// How long the commit took and of how many commands it was, if there was one and it was well.
+    pub committed: Option<(Duration, usize)>,
     /// Lanes that got new deliveries.
     pub due: Vec<LaneDue>,
     /// All endpoints and all lanes.
@@ -63,11 +75,12 @@ impl Keeper {
     /// Moves the store to a thread of its own. The answers arrive in the order of the jobs.
     pub(super) fn start(
         mut store: Box<dyn Store>,
+        rules: Rules,
     ) -> std::io::Result<(Keeper, tokio::sync::mpsc::UnboundedReceiver<Answer>)> {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (outbox, answers) = unbounded_channel();
         let work = move || {
-            keep(&mut *store, &inbox, &outbox);
+            keep(&mut *store, &rules, &inbox, &outbox);
             store
         };
         let thread = std::thread::Builder::new().name("store".into()).spawn(work)?;
@@ -85,46 +98,81 @@ impl Keeper {
     }
 }
 
-fn keep(store: &mut dyn Store, inbox: &mpsc::Receiver<Job>, outbox: &UnboundedSender<Answer>) {
+fn keep(store: &mut dyn Store, rules: &Rules, inbox: &mpsc::Receiver<Job>, outbox: &UnboundedSender<Answer>) {
     while let Ok(job) = inbox.recv() {
-        if outbox.send(perform(store, job)).is_err() {
+        if outbox.send(perform(store, rules, job)).is_err() {
             return;
         }
     }
 }
 
-fn perform(store: &mut dyn Store, job: Job) -> Answer {
+fn perform(store: &mut dyn Store, rules: &Rules, job: Job) -> Answer {
     let mut answer = Answer::default();
     if let Some((before, by)) = job.shift {
         match store.apply(before, &[Command::Shift { by }]) {
             Ok(replies) => answer.shifted = Some(done(replies.first())),
             // Nothing else may happen by a clock that what waits does not follow yet.
             Err(error) => {
+                job.arrivals.into_iter().for_each(|arrival| arrival.refuse(&error));
                 answer.replies = job.actions.into_iter().map(|action| (action, None)).collect();
                 answer.error = Some(error);
                 return answer;
             }
         }
     }
-    apply(store, job.now, job.actions, job.prune, &mut answer);
+    let (changed, now) = (job.errands.iter().any(|errand| errand.changes), job.now);
+    apply(store, rules, now, job.arrivals, job.actions, job.prune, &mut answer);
+    if let Some(now) = now {
+        job.errands.into_iter().for_each(|errand| (errand.work)(store, now));
+    }
     if answer.error.is_none() {
-        answer.error = look(store, job.look, &mut answer).err();
+        answer.error = look(store, if changed { Look::All } else { job.look }, &mut answer).err();
     }
     answer
 }
 
 fn apply(
     store: &mut dyn Store,
+    rules: &Rules,
     now: Option<Time>,
+    arrivals: Vec<Arrival>,
     actions: Vec<Action>,
     prune: Option<(Time, u32)>,
     answer: &mut Answer,
 ) {
-    let mut commands: Vec<Command> = actions.iter().filter_map(exchange::command).collect();
-    assert_eq!(commands.len(), actions.len(), "the courier's actions are no work for the store");
+    let Some(now) = now else { return };
+    let mut intake = Intake::new(rules);
+    let new: Vec<(Arrival, Box<New>)> =
+        arrivals.into_iter().filter_map(|arrival| checked(store, &mut intake, arrival)).collect();
+    let mut commands: Vec<Command> = new.iter().map(|(_, new)| new.command.clone()).collect();
+    commands.extend(actions.iter().filter_map(exchange::command));
+    assert_eq!(commands.len(), new.len() + actions.len(), "the courier's actions are no work for the store");
     commands.extend(prune.map(|(before, limit)| Command::Prune { before, limit }));
-    let Some(now) = now.filter(|_| !commands.is_empty()) else { return };
-    match store.apply(now, &commands) {
+    if commands.is_empty() {
+        return;
+    }
+    let began = Instant::now();
+    let mut applied = store.apply(now, &commands);
+    let arrived = new.len();
+    match &mut applied {
+        Ok(replies) => {
+            answer.committed = Some((began.elapsed(), commands.len()));
+            let rest = replies.split_off(arrived);
+            acknowledge(store, &mut intake, new, std::mem::replace(replies, rest), answer);
+        }
+        // What arrives must not keep what is owed from being recorded: a full disk still takes the smaller part.
+        Err(error @ (StoreError::Busy(_) | StoreError::Unwritable(_))) if arrived > 0 => {
+            new.into_iter().for_each(|(arrival, _)| arrival.refuse(error));
+            answer.refused_all = Some(error.clone());
+            commands.drain(..arrived);
+            if commands.is_empty() {
+                return;
+            }
+            applied = store.apply(now, &commands);
+        }
+        Err(error) => new.into_iter().for_each(|(arrival, _)| arrival.refuse(error)),
+    }
+    match applied {
         Ok(mut replies) => {
             answer.pruned = prune.map(|_| done(replies.pop().as_ref()));
             answer.replies = actions.into_iter().zip(replies.into_iter().map(Some)).collect();
@@ -134,6 +182,48 @@ fn apply(
             answer.replies = actions.into_iter().map(|action| (action, None)).collect();
             answer.error = Some(error);
         }
+    }
+}
+
+/// Answers what is refused or known; the rest is to be stored.
+fn checked(store: &mut dyn Store, intake: &mut Intake<'_>, mut arrival: Arrival) -> Option<(Arrival, Box<New>)> {
+    let asked = arrival.asked.take().expect("an arrival is checked once");
+    match intake.check(store, asked) {
+        Ok(Checked::New(new)) => return Some((arrival, new)),
+        Ok(Checked::Known(accepted)) => arrival.answer(Ok(accepted)),
+        Err(refused) => arrival.answer(Err(refused)),
+    }
+    None
+}
+
+/// The events are on disk: whoever waits for that is told at once.
+fn acknowledge(
+    store: &mut dyn Store,
+    intake: &mut Intake<'_>,
+    new: Vec<(Arrival, Box<New>)>,
+    replies: Vec<Reply>,
+    answer: &mut Answer,
+) {
+    for ((arrival, new), reply) in new.into_iter().zip(replies) {
+        let accepted = intake.accepted(store, &new, reply);
+        if let Ok(Accepted { again: false, deliveries, accepted_at, .. }) = &accepted {
+            answer.accepted += 1;
+            answer.due.extend(deliveries.iter().map(|owed| LaneDue { lane: owed.lane, due_at: *accepted_at }));
+        }
+        arrival.answer(accepted);
+    }
+}
+
+impl Arrival {
+    fn answer(self, answer: Result<Accepted, Refused>) {
+        // Who has the answer may ask again at once, and must not be told that this is still under way.
+        drop(self.held);
+        // Nobody waits for it any more: what is stored is stored.
+        let _ = self.answer.send(answer);
+    }
+
+    fn refuse(self, error: &StoreError) {
+        self.answer(Err(Refused::Store(error.clone())));
     }
 }
 
@@ -165,7 +255,7 @@ fn look(store: &mut dyn Store, look: Look, answer: &mut Answer) -> Result<(), St
         // Endpoints first: a lane of an endpoint that was added in between is then reported again by the next look.
         answer.all = Some((store.endpoints()?, store.lanes()?));
     } else {
-        answer.due = lanes;
+        answer.due.extend(lanes);
     }
     Ok(())
 }

@@ -9,18 +9,19 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::clock::Clock;
+use super::handle::{Arrival, Desk, Errand, Health, Phase, Request};
 use super::keeper::{Answer, Job, Keeper, Look};
+use super::witness::Witness;
 use super::{Ended, Failed, LEASE_SLACK, exchange};
 use crate::config::Config;
 use crate::courier::Courier;
-use crate::delivery::{Carried, DeadReason, DeliveryId, Lease, Record, Reply as Brought, Timings, Token, Verdict};
+use crate::delivery::{Carried, DeliveryId, LaneDue, Lease, Reply as Brought, Timings, Token};
 use crate::endpoint::{Endpoint, EndpointId};
 use crate::engine::{Action, Engine, Input, Limits};
-use crate::event::Event;
-use crate::observe::{AttemptEnded, Notice, tell};
-use crate::provider;
+use crate::observe::{Notice, tell};
+use crate::operations::Rules;
 use crate::request;
-use crate::store::{Recorded, Reply, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::time::{Span, Time};
 
 /// Endpoints and lanes are read anew this often even if nobody seems to have changed them.
@@ -31,6 +32,8 @@ const PRUNE_AGAIN: Span = Span::from_seconds(1);
 const PRUNED_AT_ONCE: u32 = 500;
 /// A store that failed is not looked at again before this.
 const STORE_PATIENCE: Span = Span::from_ms(500);
+/// That the store takes no events is told this often, and believed this long.
+const REFUSAL_TOLD: Span = Span::from_seconds(5);
 /// How long a drain may go on after the longest timeout, while the store refuses what is to be recorded.
 const DRAIN_PATIENCE: Span = Span::from_seconds(45);
 
@@ -40,6 +43,12 @@ pub(super) struct Work {
     engine: Engine,
     keeper: Keeper,
     answers: UnboundedReceiver<Answer>,
+    desk: Desk,
+    /// What entrances asked for since the last job.
+    arrivals: Vec<Arrival>,
+    errands: Vec<Errand>,
+    /// The store took no event at that time.
+    refusing_since: Option<Time>,
     /// One job is with the store; what it is to do next gathers in `gathered`.
     asked: bool,
     gathered: Vec<Action>,
@@ -51,8 +60,7 @@ pub(super) struct Work {
     /// What the tasks carry, for when one of them panics.
     tasks: HashMap<tokio::task::Id, (DeliveryId, Token)>,
     endpoints: HashMap<EndpointId, Arc<Endpoint>>,
-    /// What the attempts carry that are in flight or not recorded yet.
-    cargo: HashMap<(DeliveryId, Token), Cargo>,
+    witness: Witness,
     poll_at: Time,
     round_at: Time,
     prune_at: Time,
@@ -61,14 +69,14 @@ pub(super) struct Work {
     draining_since: Option<Time>,
 }
 
-/// The endpoint as it was when the attempt began: it may be removed meanwhile.
-struct Cargo {
-    event: Arc<Event>,
-    endpoint: Option<Arc<Endpoint>>,
-}
-
 impl Work {
-    pub(super) fn new(config: &Config, clock: Clock, courier: Courier, store: Box<dyn Store>) -> Result<Self, Failed> {
+    pub(super) fn new(
+        config: &Config,
+        clock: Clock,
+        courier: Courier,
+        store: Box<dyn Store>,
+        desk: Desk,
+    ) -> Result<Self, Failed> {
         let limits = Limits {
             in_flight: config.delivery.in_flight,
             body_bytes: config.delivery.in_flight_body_bytes,
@@ -77,7 +85,7 @@ impl Work {
         };
         let seed = getrandom::u64()
             .map_err(|error| Failed::Machine(format!("the machine gives no random numbers: {error}")))?;
-        let (keeper, answers) = Keeper::start(store)
+        let (keeper, answers) = Keeper::start(store, Rules::of(config))
             .map_err(|error| Failed::Machine(format!("the store's thread cannot start: {error}")))?;
         let now = clock.now();
         Ok(Work {
@@ -85,6 +93,11 @@ impl Work {
             engine: Engine::new(limits, seed),
             keeper,
             answers,
+            witness: Witness::new(desk.metrics.clone(), desk.spans.clone()),
+            desk,
+            arrivals: Vec::new(),
+            errands: Vec::new(),
+            refusing_since: None,
             asked: false,
             gathered: Vec::new(),
             look: Look::All,
@@ -93,7 +106,6 @@ impl Work {
             couriers: JoinSet::new(),
             tasks: HashMap::new(),
             endpoints: HashMap::new(),
-            cargo: HashMap::new(),
             poll_at: now,
             round_at: now + ROUND,
             prune_at: now + Span::from_minutes(1),
@@ -110,9 +122,14 @@ impl Work {
             if self.clock.now() >= self.poll_at {
                 self.passed();
             }
+            self.take_in();
             self.ask();
             if self.engine.is_drained() && !self.asked {
-                return self.drained();
+                // The entrances may answer what is under way; when they have, they drop their handles.
+                self.desk.phase.send_if_modified(|phase| std::mem::replace(phase, Phase::Closing) != Phase::Closing);
+                if self.desk.requests.is_closed() && self.desk.requests.is_empty() {
+                    return self.drained();
+                }
             }
             if self.drain_is_stuck() {
                 return Err(self.stuck());
@@ -131,8 +148,27 @@ impl Work {
                     None => return Err(Failed::Machine("the store's thread panicked; this is a fault of postrider".into())),
                 },
                 Some(ended) = self.couriers.join_next_with_id() => self.carried(ended),
+                request = self.desk.requests.recv(), if !self.desk.requests.is_closed() || !self.desk.requests.is_empty() => {
+                    if let Some(request) = request {
+                        self.requested(request);
+                    }
+                }
                 () = sleep_until(wake) => self.step(Input::Tick),
             }
+        }
+    }
+
+    /// Whatever the entrances asked for meanwhile goes into the next job together.
+    fn take_in(&mut self) {
+        while let Ok(request) = self.desk.requests.try_recv() {
+            self.requested(request);
+        }
+    }
+
+    fn requested(&mut self, request: Request) {
+        match request {
+            Request::Arrival(arrival) => self.arrivals.push(*arrival),
+            Request::Errand(errand) => self.errands.push(errand),
         }
     }
 
@@ -152,7 +188,10 @@ impl Work {
         job.actions = std::mem::take(&mut self.gathered);
         exchange::order(&mut job.actions);
         job.look = std::mem::take(&mut self.look);
-        let idle = job.actions.is_empty() && job.look == Look::No && job.prune.is_none() && job.shift.is_none();
+        job.arrivals = std::mem::take(&mut self.arrivals);
+        job.errands = std::mem::take(&mut self.errands);
+        let asked_for_nothing = job.arrivals.is_empty() && job.errands.is_empty() && job.look == Look::No;
+        let idle = asked_for_nothing && job.actions.is_empty() && job.prune.is_none() && job.shift.is_none();
         if !idle {
             job.now = Some(now);
             self.asked = true;
@@ -212,7 +251,7 @@ impl Work {
     fn carry(&mut self, lease: Lease) {
         let (delivery, token) = (lease.delivery, lease.token);
         let endpoint = self.endpoints.get(&lease.endpoint).cloned();
-        self.cargo.insert((delivery, token), Cargo { event: lease.event.clone(), endpoint: endpoint.clone() });
+        self.witness.began(&lease, endpoint.clone());
         let courier = self.courier.clone();
         let started_at = self.clock.now();
         let task = self.couriers.spawn(async move {
@@ -260,8 +299,18 @@ impl Work {
             }
             Some(_) | None => {}
         }
+        if let Some((took, commands)) = answer.committed {
+            self.desk.metrics.committed(took, commands);
+        }
+        self.desk.metrics.events_accepted(answer.accepted);
+        self.desk.metrics.in_flight(self.engine.in_flight());
+        if !answer.replies.is_empty() || !answer.due.is_empty() || answer.all.is_some() {
+            self.desk.outcomes.send_modify(|moved| *moved += 1);
+        }
+        self.refusing(now, answer.refused_all);
         for (action, reply) in answer.replies {
-            self.tell_of(&action, reply.as_ref(), &answer.buried);
+            let closed = self.witness.tell_of(&action, reply.as_ref(), &answer.buried, &self.endpoints);
+            self.look = if closed { Look::All } else { self.look };
             if let Some(input) = exchange::input(action, reply) {
                 self.step(input);
             }
@@ -273,8 +322,12 @@ impl Work {
             self.step(Input::Endpoints(plans));
             self.step(Input::Due(lanes));
         }
-        if !answer.due.is_empty() {
-            self.step(Input::Due(answer.due));
+        // An endpoint that came with an event: nothing can be sent to it before it is read.
+        let (known, new): (Vec<LaneDue>, Vec<LaneDue>) =
+            answer.due.into_iter().partition(|due| self.endpoints.contains_key(&due.lane));
+        self.look = if new.is_empty() { self.look } else { Look::All };
+        if !known.is_empty() {
+            self.step(Input::Due(known));
         }
         match answer.error {
             Some(error) => self.failing(now, error),
@@ -285,6 +338,26 @@ impl Work {
         }
     }
 
+    /// Whether the store takes events, for whoever asks if this daemon is ready. One that took none is not called well
+    /// before a while has passed: nobody may dare to send another event meanwhile.
+    fn refusing(&mut self, now: Time, error: Option<StoreError>) {
+        match (error, self.refusing_since) {
+            (Some(error), since) => {
+                if since.is_none_or(|since| now.since(since) > REFUSAL_TOLD) {
+                    tell(&Notice::StoreRefusing { error: &error.to_string() });
+                    self.refusing_since = Some(now);
+                }
+                self.desk.metrics.store_failed();
+                self.desk.health.send_replace(Health { failing: Some(error.to_string()), failing_since: Some(now) });
+            }
+            (None, Some(since)) if now.since(since) > REFUSAL_TOLD && self.failing_since.is_none() => {
+                self.refusing_since = None;
+                self.desk.health.send_replace(Health::default());
+            }
+            (None, Some(_) | None) => {}
+        }
+    }
+
     /// A store that answers questions is not well before it has written again what it refused to.
     fn well(&mut self, now: Time) {
         if !self.engine.store_is_well() {
@@ -292,6 +365,7 @@ impl Work {
         }
         if let Some(since) = self.failing_since.take() {
             self.last_error = None;
+            self.desk.health.send_replace(Health::default());
             tell(&Notice::StoreWell { after: now.since(since) });
         }
     }
@@ -306,7 +380,9 @@ impl Work {
             false => self.engine.wakes_at().unwrap_or(now),
         };
         tell(&Notice::StoreFailing { error: &error.to_string(), retry_in: retry_at.since(now).max(Span::ZERO) });
-        self.failing_since.get_or_insert(now);
+        let since = *self.failing_since.get_or_insert(now);
+        self.desk.metrics.store_failed();
+        self.desk.health.send_replace(Health { failing: Some(error.to_string()), failing_since: Some(since) });
         self.last_error = Some(error);
         // What was to be looked at still is, but not at once.
         self.poll_at = now + STORE_PATIENCE;
@@ -314,54 +390,10 @@ impl Work {
         Ok(())
     }
 
-    fn label(&self, endpoint: EndpointId) -> String {
-        self.endpoints.get(&endpoint).map_or_else(|| format!("one-off-{}", endpoint.0), |endpoint| endpoint.label())
-    }
-
-    /// Logs what is on disk now.
-    fn tell_of(&mut self, action: &Action, reply: Option<&Reply>, buried: &HashMap<EndpointId, String>) {
-        match (action, reply) {
-            (Action::Record(record), Some(Reply::Recorded(recorded))) => self.tell_of_attempt(record, *recorded),
-            (Action::Lease(request), Some(Reply::Leased(leased))) => {
-                for delivery in &leased.used_up {
-                    let endpoint = self.label(request.lane);
-                    tell(&Notice::DeliveryUsedUp { delivery: *delivery, endpoint: &endpoint });
-                }
-            }
-            (Action::Bury { lane, .. }, Some(Reply::Done(deliveries))) if *deliveries > 0 => {
-                let endpoint = buried.get(lane).cloned().unwrap_or_else(|| self.label(*lane));
-                tell(&Notice::DeliveriesBuried { endpoint: &endpoint, deliveries: *deliveries });
-            }
-            (Action::Release { delivery, token }, _) => {
-                self.cargo.remove(&(*delivery, *token));
-            }
-            (Action::Lease(_) | Action::Record(_) | Action::Bury { .. } | Action::Carry(_), _) => {}
-        }
-    }
-
-    fn tell_of_attempt(&mut self, record: &Record, recorded: Recorded) {
-        let Some(Cargo { event, endpoint }) = self.cargo.remove(&(record.delivery, record.token)) else { return };
-        let label = endpoint.as_ref().map_or_else(|| self.label(record.endpoint), |endpoint| endpoint.label());
-        if let Some(endpoint) = endpoint {
-            tell(&Notice::AttemptEnded(AttemptEnded {
-                event: &event.id,
-                event_type: &event.event_type,
-                endpoint: &label,
-                profile: endpoint.profile,
-                delivery: record.delivery,
-                attempt: &record.attempt,
-                of: provider::terms(endpoint.profile, &endpoint.overrides).schedule.attempts(),
-                verdict: record.verdict,
-            }));
-        }
-        if record.verdict == Verdict::Dead(DeadReason::EndpointGone) && recorded == Recorded::Counted {
-            tell(&Notice::EndpointDisabled { endpoint: &label, reason: "answered 410" });
-            self.look = Look::All;
-        }
-    }
-
     fn drain(&mut self) {
         self.draining_since = Some(self.clock.now());
+        self.desk.phase.send_replace(Phase::Draining);
+        self.desk.metrics.draining();
         tell(&Notice::Draining { in_flight: self.engine.in_flight() as u64 });
         self.step(Input::Drain);
     }
@@ -380,6 +412,8 @@ impl Work {
 
     fn drained(self) -> Result<Ended, Failed> {
         let now = self.clock.now();
+        // The last to close the store leaves it in order. No handle is left, so they end at once.
+        self.desk.readers.into_iter().for_each(|reader| drop(reader.join()));
         let pending =
             self.keeper.stop().and_then(|mut store| store.counts(now).ok()).map_or(0, |counts| counts.pending);
         tell(&Notice::Stopped { pending });
@@ -388,7 +422,7 @@ impl Work {
 }
 
 /// An attempt that never went out.
-fn unsent(at: Time, reason: String) -> Carried {
+pub(super) fn unsent(at: Time, reason: String) -> Carried {
     Carried {
         started_at: at,
         finished_at: at,

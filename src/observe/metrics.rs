@@ -56,9 +56,9 @@ impl Metrics {
         Metrics(Arc::new(Inner { registry, families, gauges }))
     }
 
-    /// A new event is on disk; not for the same event again.
-    pub fn event_accepted(&self) {
-        self.0.families.events_accepted.inc();
+    /// So many new events are on disk; not the same ones again.
+    pub fn events_accepted(&self, events: u64) {
+        self.0.families.events_accepted.inc_by(events);
     }
 
     /// An attempt ended and its verdict holds. `accepted_at` is when its event was accepted.

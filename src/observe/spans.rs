@@ -13,10 +13,9 @@ use opentelemetry::trace::{
     TraceState, Tracer as _,
 };
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span};
 
 use crate::delivery::{Attempt, Outcome};
-use crate::event::{EventId, EventType};
 use crate::observe::AttemptEnded;
 use crate::observe::metrics::Metrics;
 use crate::time::Time;
@@ -60,35 +59,16 @@ impl Spans {
         Ok(Spans(Some(Arc::new(Recorder { provider, tracer }))))
     }
 
-    /// An event was accepted, within the trace that the request for it belongs to, if any. Returns what is to be kept
-    /// with the event: the span of this, or what came if no span is made, because nobody collects them or the caller does
-    /// not record its trace.
-    pub fn accepted(
-        &self,
-        parent: Option<&TraceContext>,
-        started_at: Time,
-        ended_at: Time,
-        event: &EventId,
-        event_type: &EventType,
-    ) -> Option<TraceContext> {
-        let kept = || parent.cloned();
-        let Some(recorder) = &self.0 else { return kept() };
-        if parent.is_some_and(|parent| !parent.is_sampled()) {
-            return kept();
-        }
-        let within = parent.map_or_else(Context::new, |parent| Context::new().with_remote_span_context(of(parent)));
-        let builder = SpanBuilder::from_name("enqueue")
-            .with_kind(SpanKind::Server)
-            .with_start_time(system(started_at))
-            .with_attributes([
-                text("postrider.event.id", event.as_str()),
-                text("postrider.event.type", event_type.as_str()),
-            ]);
-        let mut span = recorder.tracer.build_with_context(builder, &within);
-        span.end_with_timestamp(system(ended_at.max(started_at)));
-        let made = span.span_context().clone();
-        let sampled = made.is_sampled();
-        sampled.then(|| ours(&made)).flatten().or_else(kept)
+    /// An event is being accepted, within the trace that the request for it belongs to, if any.
+    pub fn accepting(&self, parent: Option<&TraceContext>, started_at: Time) -> Accepting {
+        let recorder = self.0.as_ref().filter(|_| parent.is_none_or(TraceContext::is_sampled));
+        let span = recorder.map(|recorder| {
+            let within = parent.map_or_else(Context::new, |parent| Context::new().with_remote_span_context(of(parent)));
+            let builder =
+                SpanBuilder::from_name("enqueue").with_kind(SpanKind::Server).with_start_time(system(started_at));
+            recorder.tracer.build_with_context(builder, &within)
+        });
+        Accepting { span, came: parent.cloned() }
     }
 
     /// An attempt ended. `url` is where it went, `trace` what `accepted` returned for its event; if its caller does not
@@ -121,6 +101,38 @@ impl Spans {
     pub fn stop(&self, within: Duration) {
         if let Some(recorder) = &self.0 {
             recorder.stop(within);
+        }
+    }
+}
+
+/// The span of an acceptance, until it ends. One that is dropped before says that nothing was accepted.
+#[must_use]
+pub struct Accepting {
+    span: Option<Span>,
+    came: Option<TraceContext>,
+}
+
+impl Accepting {
+    /// What is to be kept with the event: this span, or what came if none is made, because nobody collects them or the caller
+    /// does not record its trace.
+    pub fn context(&self) -> Option<TraceContext> {
+        let made = self.span.as_ref().map(|span| span.span_context()).filter(|made| made.is_sampled());
+        made.and_then(ours).or_else(|| self.came.clone())
+    }
+
+    /// The event is on disk.
+    pub fn accepted(mut self, ended_at: Time, event: &str, event_type: &str) {
+        if let Some(mut span) = self.span.take() {
+            span.set_attributes([text("postrider.event.id", event), text("postrider.event.type", event_type)]);
+            span.end_with_timestamp(system(ended_at));
+        }
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        if let Some(span) = &mut self.span {
+            span.set_status(Status::error("refused"));
         }
     }
 }

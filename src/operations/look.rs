@@ -3,8 +3,9 @@
 //! a daemon runs, are arguments. Foreign text stays as it is, except in sentences, where it is made plain.
 
 pub mod advice;
-pub mod json;
+pub mod gauges;
 pub mod list;
+pub mod outcomes;
 pub mod show;
 pub mod status;
 pub mod timetable;
@@ -14,9 +15,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::Refused;
-use crate::delivery::DeliveryId;
+use crate::delivery::{Delivery, DeliveryId, StateName};
 use crate::endpoint::{Endpoint, EndpointId, EndpointName};
 use crate::event::EventId;
+use crate::provider;
 use crate::store::{Filter, Listed, Page, Store, StoreError};
 
 /// What an id means that somebody asks about.
@@ -59,6 +61,22 @@ pub fn find(store: &mut dyn Store, text: &str) -> Result<Subject, Refused> {
     if known(store, &event)? {
         return Ok(Subject::Event(event));
     }
+    Err(missing(store, text, number.is_some())?)
+}
+
+/// What is asked about if it is there; else the same refusal as `find` has.
+pub fn there(store: &mut dyn Store, subject: Subject) -> Result<Subject, Refused> {
+    let (found, text, is_delivery) = match &subject {
+        Subject::Event(id) => (known(store, id)?, id.to_string(), false),
+        Subject::Delivery(id) => (one(store, *id)?.is_some(), id.to_string(), true),
+    };
+    match found {
+        true => Ok(subject),
+        false => Err(missing(store, &text, is_delivery)?),
+    }
+}
+
+fn missing(store: &mut dyn Store, text: &str, is_delivery: bool) -> Result<Refused, Refused> {
     let bare = DeliveryId::parse(&format!("dlv_{text}"));
     let meant = match bare {
         Some(id) if one(store, id)?.is_some() => format!("did you mean {id}?"),
@@ -67,8 +85,8 @@ pub fn find(store: &mut dyn Store, text: &str) -> Result<Subject, Refused> {
                 .to_owned()
         }
     };
-    let kind = if number.is_some() { "delivery" } else { "event" };
-    Err(Refused::Unknown(format!("there is no {kind} {text}; {meant}")))
+    let kind = if is_delivery { "delivery" } else { "event" };
+    Ok(Refused::Unknown(format!("there is no {kind} {text}; {meant}")))
 }
 
 /// Whether there is such an event, without reading its body where it is owed to anybody.
@@ -87,7 +105,7 @@ fn one(store: &mut dyn Store, id: DeliveryId) -> Result<Option<Listed>, StoreErr
 pub const MOST_OF_AN_EVENT: u32 = 1000;
 
 /// The deliveries that are asked about, oldest first.
-fn of_subject(store: &mut dyn Store, subject: &Subject) -> Result<Vec<Listed>, StoreError> {
+pub(super) fn of_subject(store: &mut dyn Store, subject: &Subject) -> Result<Vec<Listed>, StoreError> {
     let filter = match subject {
         Subject::Event(id) => Filter { event: Some(id.clone()), ..Filter::default() },
         Subject::Delivery(id) => Filter { delivery: Some(*id), ..Filter::default() },
@@ -122,12 +140,35 @@ pub fn endpoint(store: &mut dyn Store, text: &str) -> Result<Endpoint, Refused> 
     Err(Refused::Unknown(format!("there is no endpoint {text}; {instead}")))
 }
 
+/// How many deliveries are pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    pub count: u64,
+    /// They were not counted to the end.
+    pub or_more: bool,
+}
+
+/// Above this many, what is pending is not counted to its end.
+const MOST_COUNTED: u32 = 10_000;
+
+/// How many deliveries an endpoint is owed.
+pub fn pending(store: &mut dyn Store, endpoint: EndpointId) -> Result<Pending, StoreError> {
+    let filter = Filter { endpoint: Some(endpoint), state: Some(StateName::Pending), ..Filter::default() };
+    let count = store.deliveries(&filter, Page { before: None, limit: MOST_COUNTED })?.len();
+    Ok(Pending { count: count as u64, or_more: count >= MOST_COUNTED as usize })
+}
+
+/// How many attempts there may be of a delivery: those before a person last asked to retry it, and a whole schedule.
+fn attempts_allowed(delivery: &Delivery, endpoint: &Endpoint) -> u32 {
+    delivery.earlier + provider::terms(endpoint.profile, &endpoint.overrides).schedule.attempts()
+}
+
 /// Endpoints that were looked up already.
 #[derive(Default)]
-struct Endpoints(HashMap<EndpointId, Rc<Endpoint>>);
+pub(super) struct Endpoints(HashMap<EndpointId, Rc<Endpoint>>);
 
 impl Endpoints {
-    fn get(&mut self, store: &mut dyn Store, id: EndpointId) -> Result<Rc<Endpoint>, StoreError> {
+    pub(super) fn get(&mut self, store: &mut dyn Store, id: EndpointId) -> Result<Rc<Endpoint>, StoreError> {
         if let Some(endpoint) = self.0.get(&id) {
             return Ok(endpoint.clone());
         }

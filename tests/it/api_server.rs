@@ -21,6 +21,7 @@ use postrider::api::server::{self, Limits};
 use postrider::api::{body, json};
 use postrider::config::{ApiSettings, Config};
 use postrider::daemon::handle::Phase;
+use postrider::observe::metrics::Metrics;
 use postrider::time::Time;
 use tokio::sync::{Notify, watch};
 
@@ -61,7 +62,7 @@ impl Running {
                 told.send(listeners.bound()).unwrap();
                 let (_keeper, tokens) = watch::channel(tokens);
                 let gate = Gate::new(&settings.allow_hosts, &listeners.bound(), tokens, phase.clone());
-                server::serve(listeners, fenced(routes, gate), limits, phase).await;
+                server::serve(listeners, fenced(routes, gate), limits, phase, Metrics::new()).await;
             });
         });
         Running { bound: bound.recv().unwrap(), phases, let_go, held, thread: Some(thread) }
@@ -122,9 +123,9 @@ fn routes(let_go: &Arc<Notify>, held: &Arc<AtomicUsize>) -> Router {
             "let go"
         }
     };
-    let echo = move |body: Body| async move { body::read(body, limits).await };
+    let echo = move |body: Body| async move { body::read(body, limits, |_| Ok(())).await };
     let value = move |body: Body| async move {
-        let bytes = body::read(body, limits).await?;
+        let bytes = body::read(body, limits, |_| Ok(())).await?;
         json::read_json::<serde_json::Value>(&bytes).map(|value| value.to_string())
     };
     let panics = || async {

@@ -1,8 +1,11 @@
 //! The real program, as a person and a script meet it: what it prints where, its exit status, and what it refuses.
 //! Every run has a folder of its own and an empty environment, and no secret may appear in anything it prints.
 
+mod batch;
+mod by_hand;
 mod enqueue;
 mod refused;
+mod remote;
 mod stores;
 
 use std::fs;
@@ -139,7 +142,9 @@ fn every_verb_has_help_with_an_example() {
     let place = Place::new();
     for verb in ["", "serve", "endpoint", "endpoint add", "endpoint list", "endpoint show", "endpoint remove"]
         .into_iter()
-        .chain(["enqueue", "config", "config check", "config show"])
+        .chain(["endpoint edit", "endpoint pause", "endpoint resume", "endpoint rotate", "endpoint test"])
+        .chain(["enqueue", "retry", "cancel", "replay", "token", "token add", "token list", "token remove"])
+        .chain(["config", "config check", "config show"])
     {
         let help = place.done(&format!("{verb} --help"));
         assert!(help.contains("Example"), "{verb}: {help}");

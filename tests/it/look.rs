@@ -9,11 +9,12 @@ use postrider::delivery::{Attempt, DeliveryId, LeaseRequest, Outcome, Record, St
 use postrider::endpoint::{EndpointId, EndpointName, Key, Overrides, ProfileName, Scheme, Secret};
 use postrider::event::{EventId, EventType, Subscription};
 use postrider::operations::Refused;
+use postrider::operations::answer::{Listing, ShownAnswer, TimetableAnswer};
 use postrider::operations::look::list::{Asked, list};
 use postrider::operations::look::status::status;
 use postrider::operations::look::timetable::{of_profile, timetables};
 use postrider::operations::look::why::{Around, Why, why};
-use postrider::operations::look::{Daemon, Subject, find, json, redacted, show};
+use postrider::operations::look::{Daemon, Subject, find, redacted, show};
 use postrider::signature::digest;
 use postrider::store::sqlite::SqliteStore;
 use postrider::store::{Command, NewEndpoint, NewEvent, Recipients, Reply, Store};
@@ -143,6 +144,11 @@ fn seconds(seconds: i64) -> Span {
     Span::from_seconds(seconds)
 }
 
+/// As `--json` prints it.
+fn value(answer: &impl serde::Serialize) -> serde_json::Value {
+    serde_json::to_value(answer).unwrap()
+}
+
 #[test]
 fn an_event_that_nobody_is_owed_says_so() {
     let mut world = World::new();
@@ -219,7 +225,7 @@ fn a_list_row_has_the_last_outcome_in_text_and_json() {
     world.enqueue("msg_1", "policy/creation", &[lane]);
     world.fail(lane, Outcome::Rejected { status: 500 }, seconds(30));
     let listed = list(&mut world.store, &Asked::default()).unwrap();
-    let shown = json::list(&listed);
+    let shown = value(&Listing::from(listed));
     let row = &shown["deliveries"][0];
     assert_eq!(shown["next"], serde_json::Value::Null);
     assert_eq!((&row["delivery"], &row["endpoint"]), (&"dlv_1".into(), &"acme".into()));
@@ -234,7 +240,7 @@ fn show_hides_the_urls_query_and_the_keys() {
     world.enqueue("msg_1", "policy/creation", &[lane]);
     world.fail(lane, Outcome::Rejected { status: 500 }, seconds(30));
     let subject = find(&mut world.store, "msg_1").unwrap();
-    let shown = json::show(&show::show(&mut world.store, &subject).unwrap(), true);
+    let shown = value(&ShownAnswer::new(&show::show(&mut world.store, &subject).unwrap(), true));
     assert_eq!(shown["deliveries"][0]["url"], "https://acme.example/hook?token=***");
     assert_eq!(shown["deliveries"][0]["attempts"][0]["answer"], "\x1b[31mno");
     assert_eq!(shown["event"]["body"], "{\"id\":\"msg_1\"}");
@@ -304,6 +310,6 @@ fn a_profiles_name_comes_before_an_endpoints() {
     assert!(acme.sources.iter().all(|(what, _)| *what != "schedule"));
     assert_eq!(timetables(None, None).unwrap().len(), 3);
     assert!(timetables(None, Some("acme")).unwrap_err().to_string().contains("no store yet"));
-    let json = json::timetables(&[acme], NOW);
+    let json = value(&TimetableAnswer::all(&[acme], NOW));
     assert_eq!(json[0]["attempts"][1]["at"], "2026-11-01T00:00:05.000Z");
 }

@@ -1,5 +1,6 @@
 //! The tests that see postrider from outside: stores, courier, simulation, command line and the real binary.
 
+mod api;
 mod api_server;
 mod cli;
 mod conformance;

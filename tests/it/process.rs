@@ -8,7 +8,7 @@ mod crash;
 mod deliver;
 mod disk;
 mod drain;
-mod harness;
+pub mod harness;
 mod log;
 mod retry;
 mod safety;

@@ -1,5 +1,7 @@
 //! The README tells the truth: its quick start runs as it stands, and what it says holds a promise is a test.
 
+mod api;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,10 +10,16 @@ fn readme() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("there is a README")
 }
 
+/// What stands under a heading.
+fn chapter(name: &str) -> String {
+    let readme = readme();
+    let text = readme.split(&format!("\n## {name}\n")).nth(1).and_then(|rest| rest.split("\n## ").next());
+    text.unwrap_or_else(|| panic!("there is no chapter {name}")).to_owned()
+}
+
 /// The shell blocks of the quick start, in order.
 fn quick_start() -> Vec<String> {
-    let readme = readme();
-    let chapter = readme.split("## Quick start").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("a chapter");
+    let chapter = chapter("Quick start");
     chapter.split("```sh\n").skip(1).map(|block| block.split("\n```").next().unwrap().to_owned()).collect()
 }
 
@@ -24,11 +32,12 @@ fn has_python() -> bool {
 fn the_quick_start_works_as_it_is_written() {
     assert!(has_python(), "the receiver of the quick start is Python: install python3");
     let blocks = quick_start();
-    assert_eq!(blocks.len(), 4, "{blocks:#?}");
+    assert_eq!(blocks.len(), 5, "{blocks:#?}");
     let folder = tempfile::tempdir().unwrap();
     // A port of its own: the tests of somebody else may hold 3000.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let script = blocks.join("\necho '-- next block'\n").replace("3000", &port);
+    let port = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let (receiver, api) = (port(), port());
+    let script = blocks.join("\necho '-- next block'\n").replace("3000", &receiver).replace("8787", &api);
     let stop = "\n for file in serve.pid receiver.pid; do kill -9 \"$(cat $file)\" 2>/dev/null || true; done\n";
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_postrider"));
     let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
@@ -37,6 +46,7 @@ fn the_quick_start_works_as_it_is_written() {
         .current_dir(folder.path())
         .env("PATH", path)
         .env("HOME", folder.path())
+        .env("POSTRIDER_API_LISTEN", format!("127.0.0.1:{api}"))
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -45,11 +55,12 @@ fn the_quick_start_works_as_it_is_written() {
     assert!(output.status.success(), "{all}");
     let parts: Vec<&str> = told.split("-- next block").collect();
     assert!(parts[1].contains("attempt 1: accepted 200"), "{all}");
-    assert!(parts[2].contains("is pending. Attempt 1 of 11") && parts[2].contains("connection refused"), "{all}");
-    let delivered = |line: &str| line.starts_with("dlv_2 ") && line.contains("delivered") && line.contains("2/11");
-    assert!(parts[3].lines().any(delivered), "{all}");
+    assert!(parts[2].contains("\"event\":\"policy-811-failed\""), "{all}");
+    assert!(parts[3].contains("is pending. Attempt 1 of 11") && parts[3].contains("connection refused"), "{all}");
+    let delivered = |line: &str| line.starts_with("dlv_3 ") && line.contains("delivered") && line.contains("2/11");
+    assert!(parts[4].lines().any(delivered), "{all}");
     let received = fs::read_to_string(folder.path().join("receiver.log")).unwrap();
-    assert_eq!(received.matches("signature good").count(), 2, "{received}");
+    assert_eq!(received.matches("signature good").count(), 3, "{received}");
     // Not early: 30 s between the end of the first attempt and the second, whatever was killed in between.
     let shown = Command::new(&binary)
         .args(["show", "policy-812-failed", "--json"])
@@ -65,8 +76,7 @@ fn the_quick_start_works_as_it_is_written() {
 
 #[test]
 fn what_holds_a_promise_is_a_test() {
-    let readme = readme();
-    let chapter = readme.split("## Promises").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("a chapter");
+    let chapter = chapter("Promises");
     let mut tests = String::new();
     gather(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it"), &mut tests);
     let rows: Vec<&str> = chapter.lines().filter(|line| line.starts_with("| **")).collect();

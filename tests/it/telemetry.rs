@@ -187,16 +187,24 @@ fn only_an_accepted_attempt_is_no_error() {
     }
 }
 
+/// An event that is accepted from `NOW` on, and what is kept with it.
+fn acceptance(spans: &Spans, parent: Option<&TraceContext>, until: Time) -> Option<TraceContext> {
+    let accepting = spans.accepting(parent, NOW);
+    let kept = accepting.context();
+    accepting.accepted(until, id().as_str(), event_type().as_str());
+    kept
+}
+
 #[test]
 fn an_acceptance_is_a_child_of_its_caller_and_what_attempts_are_linked_to() {
     let collector = collector();
     let spans = spans_to(&collector);
     let caller = TraceContext::parse(CALLER, Some("congo=t61")).unwrap();
     let until = NOW + Span::from_ms(3);
-    let ours = spans.accepted(Some(&caller), NOW, until, &id(), &event_type()).unwrap();
+    let ours = acceptance(&spans, Some(&caller), until).unwrap();
     assert_eq!((ours.trace_id(), ours.tracestate()), (caller.trace_id(), Some("congo=t61")));
     assert!(ours.parent_id() != caller.parent_id() && ours.is_sampled());
-    let own = spans.accepted(None, NOW, until, &id(), &event_type()).unwrap();
+    let own = acceptance(&spans, None, until).unwrap();
     assert!(own.trace_id() != caller.trace_id() && own.is_sampled());
     attempt(
         &spans,
@@ -221,7 +229,7 @@ fn an_acceptance_is_a_child_of_its_caller_and_what_attempts_are_linked_to() {
 #[test]
 fn what_nobody_records_is_kept_as_it_came() {
     let sampled = TraceContext::parse(CALLER, Some("congo=t61")).unwrap();
-    let accepted = |spans: &Spans, parent| spans.accepted(parent, NOW, NOW, &id(), &event_type());
+    let accepted = |spans: &Spans, parent| acceptance(spans, parent, NOW);
     for off in [Spans::off(), Spans::start("", &Metrics::new()).unwrap()] {
         assert_eq!(accepted(&off, Some(&sampled)), Some(sampled.clone()));
         assert_eq!(accepted(&off, None), None);

@@ -211,6 +211,8 @@ fn overrides(role: Role) -> Overrides {
 /// All notifications of both providers, and one that is neither's.
 fn submissions(receivers: &Receivers) -> Result<Vec<Submission>, Failure> {
     let submission = |event_type: &str, body: &str, target: Target| Submission {
+        idempotency_key: None,
+        trace: None,
         id: None,
         event_type: Some(EventType::parse(event_type).expect("it is an event type")),
         content_type: None,

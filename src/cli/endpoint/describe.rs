@@ -1,56 +1,54 @@
-//! An endpoint as it is shown: the terms that hold for it, which of them it overrides, and the public half of its keys.
-//! Left out because they may be secrets: keys, values of headers, and values in the URL's query.
+//! An endpoint as a person sees it: the terms that hold for it, and beside those that it overrides what its profile says.
 
-use serde_json::{Value, json as object};
-use url::Url;
-
-use crate::calendar::rfc3339;
+use crate::cli::Failure;
 use crate::cli::output::{self, Tint, terminal, tinted};
-use crate::cli::{Context, Failure};
-use crate::endpoint::{Endpoint, EndpointState, Scheme};
-use crate::provider::{self, Profile, Terms};
+use crate::operations::answer::{EndpointAnswer, EndpointStateWord, KeyAnswer, header_of};
+use crate::provider::{self, Profile};
 use crate::schedule::Schedule;
-use crate::signature::{self, EIP191_HEADER, HMAC_HEADER};
+use crate::time::Span;
 
-pub fn state(state: &EndpointState) -> String {
-    match state {
-        EndpointState::Active => tinted(Tint::Good, "active"),
-        EndpointState::Paused { since } => format!("{} since {}", tinted(Tint::Waiting, "paused"), rfc3339(*since)),
-        EndpointState::Disabled { since, reason } => {
-            format!("{} since {}: it {}", tinted(Tint::Bad, "disabled"), rfc3339(*since), terminal(reason))
+pub fn state(endpoint: &EndpointAnswer) -> String {
+    let since = endpoint.since.map_or(String::new(), |since| format!(" since {since}"));
+    match endpoint.state {
+        EndpointStateWord::Active => tinted(Tint::Good, "active"),
+        EndpointStateWord::Paused => format!("{}{since}", tinted(Tint::Waiting, "paused")),
+        EndpointStateWord::Disabled => {
+            let reason = terminal(endpoint.reason.as_deref().unwrap_or_default());
+            format!("{}{since}: it {reason}", tinted(Tint::Bad, "disabled"))
         }
-        EndpointState::Removed { since } => format!("{} since {}", tinted(Tint::Faint, "removed"), rfc3339(*since)),
+        EndpointStateWord::Removed => format!("{}{since}", tinted(Tint::Faint, "removed")),
     }
 }
 
-/// `hmac`, `v1, v1a`, or `nothing`.
-pub fn schemes(endpoint: &Endpoint) -> String {
-    let schemes: Vec<&str> = endpoint.keys.iter().map(|key| key.scheme.as_str()).collect();
+/// `hmac`, `v1, v1a`, or `nothing`; without what signs for a while only.
+pub fn schemes(endpoint: &EndpointAnswer) -> String {
+    let lasting = endpoint.keys.iter().filter(|key| key.until.is_none());
+    let schemes: Vec<&str> = lasting.map(|key| key.scheme.scheme().as_str()).collect();
     if schemes.is_empty() { "nothing".to_owned() } else { schemes.join(", ") }
 }
 
-pub fn subscriptions(endpoint: &Endpoint) -> String {
-    let types: Vec<&str> = endpoint.subscriptions.iter().map(|wanted| wanted.as_str()).collect();
-    if types.is_empty() { "all".to_owned() } else { types.join(", ") }
+pub fn subscriptions(endpoint: &EndpointAnswer) -> String {
+    match endpoint.subscriptions.is_empty() {
+        true => "all".to_owned(),
+        false => terminal(&endpoint.subscriptions.join(", ")),
+    }
 }
 
-/// The URL without the values in its query: receivers keep tokens there.
-pub fn url(text: &str) -> String {
-    let Ok(mut url) = Url::parse(text) else { return "***".to_owned() };
-    let Some(query) = url.query() else { return text.to_owned() };
-    let hidden = |pair: &str| match pair.split_once('=') {
-        Some((name, _)) => format!("{name}=***"),
-        None => "***".to_owned(),
-    };
-    let query: Vec<String> = query.split('&').map(hidden).collect();
-    url.set_query(Some(&query.join("&")));
-    url.into()
+/// `3 pending deliveries`; `None` where they were not counted.
+pub fn owed(endpoint: &EndpointAnswer) -> Option<String> {
+    Some(match (endpoint.pending?, endpoint.pending_or_more) {
+        (1, _) => "1 pending delivery".to_owned(),
+        (count, Some(true)) => format!("{count} pending deliveries or more"),
+        (count, Some(false) | None) => format!("{count} pending deliveries"),
+    })
 }
 
 /// `11 attempts: at once, then after 30 s, 1 min, 10 min x 5`.
-fn schedule(schedule: &Schedule) -> String {
+fn schedule(delays: impl Iterator<Item = Span>, jitter_percent: u8) -> String {
+    let mut attempts = 1;
     let mut waits: Vec<(String, u32)> = Vec::new();
-    for delay in schedule.delays().iter().map(ToString::to_string) {
+    for delay in delays.map(|delay| delay.to_string()) {
+        attempts += 1;
         match waits.last_mut() {
             Some((last, times)) if *last == delay => *times += 1,
             Some(_) | None => waits.push((delay, 1)),
@@ -58,20 +56,25 @@ fn schedule(schedule: &Schedule) -> String {
     }
     let waits: Vec<String> =
         waits.into_iter().map(|(delay, times)| if times == 1 { delay } else { format!("{delay} x {times}") }).collect();
-    let late = match schedule.jitter_percent() {
+    let late = match jitter_percent {
         0 => String::new(),
         percent => format!(", each up to {percent} % later"),
     };
     match waits.is_empty() {
         true => "1 attempt".to_owned(),
-        false => format!("{} attempts; waits {}{late}", schedule.attempts(), waits.join(", ")),
+        false => format!("{attempts} attempts; waits {}{late}", waits.join(", ")),
     }
 }
 
-fn keys(endpoint: &Endpoint) -> Vec<String> {
-    let shown = |key| match signature::public_of(key) {
-        Some(public) => format!("{} by {public}", key.scheme),
-        None => format!("{} with a shared secret", key.scheme),
+fn theirs(theirs: &Schedule) -> String {
+    schedule(theirs.delays().iter().copied(), theirs.jitter_percent())
+}
+
+fn keys(endpoint: &EndpointAnswer) -> Vec<String> {
+    let until = |key: &KeyAnswer| key.until.map_or(String::new(), |until| format!(", until {until}"));
+    let shown = |key: &KeyAnswer| match &key.public {
+        Some(public) => format!("{} by {}{}", key.scheme.scheme(), terminal(public), until(key)),
+        None => format!("{} with a shared secret{}", key.scheme.scheme(), until(key)),
     };
     match endpoint.keys.is_empty() {
         true => vec!["nothing: this profile is unsigned".to_owned()],
@@ -87,136 +90,57 @@ fn beside(own: String, overridden: bool, profile: &Profile, theirs: &str) -> Str
     }
 }
 
-/// All but what changes while it is served.
-pub fn print(endpoint: &Endpoint, context: &Context) -> Result<(), Failure> {
-    for (label, value) in rows(endpoint, context) {
+/// What it is, and what it is owed if that was counted.
+pub fn print(endpoint: &EndpointAnswer) -> Result<(), Failure> {
+    for (label, value) in rows(endpoint) {
         output::line(&format!("{label:<13}  {value}"))?;
     }
     Ok(())
 }
 
-fn rows(endpoint: &Endpoint, context: &Context) -> Vec<(&'static str, String)> {
-    let overrides = &endpoint.overrides;
-    let profile = &provider::profile(endpoint.profile);
-    let terms = provider::terms(endpoint.profile, overrides);
-    let concurrency = context.loaded.config.delivery.concurrency_per_endpoint;
+fn rows(endpoint: &EndpointAnswer) -> Vec<(&'static str, String)> {
+    let profile = &provider::profile(endpoint.profile.name());
+    let terms = |field: &str, own: String, theirs: String| beside(own, endpoint.overrides(field), profile, &theirs);
     let mut rows = vec![
-        ("name", endpoint.label()),
-        ("state", state(&endpoint.state)),
-        ("url", terminal(&url(&endpoint.url))),
-        ("profile", endpoint.profile.to_string()),
+        ("name", terminal(&endpoint.name)),
+        ("state", state(endpoint)),
+        ("url", terminal(&endpoint.url)),
+        ("profile", profile.name.to_string()),
         ("subscriptions", subscriptions(endpoint)),
     ];
     rows.extend(keys(endpoint).into_iter().map(|key| ("signed with", key)));
-    if let Some(name) = signature_header(endpoint) {
-        let theirs = theirs(endpoint).unwrap_or_default();
-        rows.push(("in header", beside(name, overrides.signature_header.is_some(), profile, theirs)));
+    if let Some(name) = &endpoint.signature_header {
+        let theirs = endpoint.keys.iter().find_map(|key| header_of(key.scheme.scheme())).unwrap_or_default();
+        rows.push(("in header", terms("signature_header", terminal(name), theirs.to_owned())));
     }
-    let timeout = beside(terms.timeout.to_string(), overrides.timeout.is_some(), profile, &profile.timeout.to_string());
-    rows.push(("timeout", timeout));
-    rows.push((
-        "schedule",
-        beside(schedule(&terms.schedule), overrides.schedule.is_some(), profile, &schedule(&profile.schedule)),
-    ));
-    let success = beside(terms.success.to_string(), overrides.success.is_some(), profile, &profile.success.to_string());
-    rows.push(("success", success));
-    rows.extend(overrides.headers.iter().map(|(name, _)| ("header", format!("{}: ***", terminal(name)))));
-    rows.push(match overrides.concurrency {
-        Some(own) => ("concurrency", format!("{own} (configuration: {concurrency})")),
-        None => ("concurrency", concurrency.to_string()),
+    let timeout = Span::from_ms(endpoint.timeout_ms).to_string();
+    rows.push(("timeout", terms("timeout_ms", timeout, profile.timeout.to_string())));
+    let delays = endpoint.schedule_ms.iter().copied().map(Span::from_ms);
+    let own = schedule(delays, endpoint.jitter_percent);
+    rows.push(("schedule", terms("schedule_ms", own, theirs(&profile.schedule))));
+    rows.push(("success", terms("success", terminal(&endpoint.success), profile.success.to_string())));
+    rows.extend(endpoint.headers.iter().map(|name| ("header", format!("{}: ***", terminal(name)))));
+    rows.push(match endpoint.concurrency_configured {
+        Some(configured) => ("concurrency", format!("{} (configuration: {configured})", endpoint.concurrency)),
+        None => ("concurrency", endpoint.concurrency.to_string()),
     });
-    rows.push(("rate", overrides.rate.map_or_else(|| "no limit".to_owned(), |rate| format!("{rate} per second"))));
-    rows.push(("added", rfc3339(endpoint.created_at)));
+    let rate = endpoint.rate_per_second.map_or("no limit".to_owned(), |rate| format!("{rate} per second"));
+    rows.push(("rate", rate));
+    rows.push(("added", endpoint.created_at.to_string()));
+    rows.extend(owed(endpoint).map(|owed| ("owed", owed)));
     rows
-}
-
-/// The name of the header with Ensuro's signature.
-fn signature_header(endpoint: &Endpoint) -> Option<String> {
-    let theirs = theirs(endpoint)?;
-    Some(endpoint.overrides.signature_header.clone().unwrap_or_else(|| theirs.to_owned()).to_ascii_lowercase())
-}
-
-fn theirs(endpoint: &Endpoint) -> Option<&'static str> {
-    endpoint.keys.iter().find_map(|key| match key.scheme {
-        Scheme::Hmac => Some(HMAC_HEADER),
-        Scheme::Eip191 => Some(EIP191_HEADER),
-        Scheme::V1 | Scheme::V1a => None,
-    })
-}
-
-pub fn json(endpoint: &Endpoint, context: &Context) -> Value {
-    let overrides = &endpoint.overrides;
-    let Terms { timeout, schedule, success, .. } = provider::terms(endpoint.profile, overrides);
-    let (state, since, reason) = match &endpoint.state {
-        EndpointState::Active => ("active", None, None),
-        EndpointState::Paused { since } => ("paused", Some(rfc3339(*since)), None),
-        EndpointState::Disabled { since, reason } => ("disabled", Some(rfc3339(*since)), Some(reason)),
-        EndpointState::Removed { since } => ("removed", Some(rfc3339(*since)), None),
-    };
-    let keys: Vec<Value> = endpoint
-        .keys
-        .iter()
-        .map(|key| object!({"scheme": key.scheme.as_str(), "public": signature::public_of(key)}))
-        .collect();
-    let delays: Vec<i64> = schedule.delays().iter().map(|delay| delay.ms()).collect();
-    let headers: Vec<&str> = overrides.headers.iter().map(|(name, _)| name.as_str()).collect();
-    let types: Vec<&str> = endpoint.subscriptions.iter().map(|wanted| wanted.as_str()).collect();
-    object!({
-        "name": endpoint.label(),
-        "state": state,
-        "since": since,
-        "reason": reason,
-        "url": url(&endpoint.url),
-        "profile": endpoint.profile.as_str(),
-        "subscriptions": types,
-        "keys": keys,
-        "signature_header": signature_header(endpoint),
-        "timeout_ms": timeout.ms(),
-        "schedule_ms": delays,
-        "jitter_percent": schedule.jitter_percent(),
-        "attempts": schedule.attempts(),
-        "success": success.to_string(),
-        "headers": headers,
-        "concurrency": overrides.concurrency.unwrap_or(context.loaded.config.delivery.concurrency_per_endpoint),
-        "rate_per_second": overrides.rate,
-        "overrides": overridden(endpoint),
-        "created_at": rfc3339(endpoint.created_at),
-    })
-}
-
-/// What the endpoint wants otherwise, by the names above.
-fn overridden(endpoint: &Endpoint) -> Vec<&'static str> {
-    let overrides = &endpoint.overrides;
-    let all = [
-        ("signature_header", overrides.signature_header.is_some()),
-        ("timeout_ms", overrides.timeout.is_some()),
-        ("schedule_ms", overrides.schedule.is_some()),
-        ("success", overrides.success.is_some()),
-        ("headers", !overrides.headers.is_empty()),
-        ("concurrency", overrides.concurrency.is_some()),
-        ("rate_per_second", overrides.rate.is_some()),
-    ];
-    all.into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Span;
-
-    #[test]
-    fn a_url_keeps_its_tokens_to_itself() {
-        assert_eq!(url("https://a.example/hook"), "https://a.example/hook");
-        assert_eq!(url("https://a.example/hook?token=t0p&x=1"), "https://a.example/hook?token=***&x=***");
-        assert_eq!(url("https://a.example/hook?t0p"), "https://a.example/hook?***");
-    }
 
     #[test]
     fn a_schedule_reads_as_a_sentence() {
         let doubling = Schedule::doubling(Span::from_seconds(30), Span::from_minutes(10), 10);
-        assert_eq!(schedule(&doubling), "11 attempts; waits 30 s, 1 min, 2 min, 4 min, 8 min, 10 min x 5");
+        assert_eq!(theirs(&doubling), "11 attempts; waits 30 s, 1 min, 2 min, 4 min, 8 min, 10 min x 5");
         let late = Schedule::listed(vec![Span::from_seconds(5)]).unwrap().with_jitter(10);
-        assert_eq!(schedule(&late), "2 attempts; waits 5 s, each up to 10 % later");
-        assert_eq!(schedule(&Schedule::listed(vec![]).unwrap()), "1 attempt");
+        assert_eq!(theirs(&late), "2 attempts; waits 5 s, each up to 10 % later");
+        assert_eq!(theirs(&Schedule::listed(vec![]).unwrap()), "1 attempt");
     }
 }

@@ -221,7 +221,7 @@ fn a_clock_that_was_set_back_makes_no_time_negative() {
 #[test]
 fn the_store_and_the_daemon_are_measured() {
     let metrics = Metrics::new();
-    metrics.event_accepted();
+    metrics.events_accepted(1);
     metrics.committed(Duration::from_millis(4), 100);
     metrics.store_failed();
     metrics.in_flight(12);

@@ -1,8 +1,8 @@
 //! What an operator can do after an attempt that was not accepted. Advice is about the usual cause, and says so where
 //! there are others; it never asks for anything that would lose a delivery.
 
-use crate::delivery::{Attempt, Outcome, Stage};
-use crate::endpoint::{Endpoint, ProfileName};
+use crate::delivery::{Attempt, DeliveryId, Outcome, Stage};
+use crate::endpoint::{Endpoint, EndpointState, ProfileName};
 use crate::event::EventId;
 use crate::operations::look::redacted;
 use crate::plain::plain;
@@ -15,7 +15,7 @@ pub fn after(last: &Attempt, endpoint: &Endpoint, terms: &Terms, size: u64) -> O
         Outcome::Rejected { status } => Some(rejected(*status, last, endpoint, terms, size)),
         Outcome::TimedOut { stage } => Some(timed_out(*stage, terms)),
         Outcome::Unreachable { stage, error } => Some(unreachable(*stage, error, endpoint)),
-        Outcome::Blocked { reason } => Some(blocked(reason)),
+        Outcome::Blocked { reason } => Some(blocked(reason, endpoint)),
         Outcome::Unknown => Some(format!(
             "The receiver should recognise what it has had by {}, as the same notification may come twice.",
             match endpoint.profile {
@@ -27,28 +27,51 @@ pub fn after(last: &Attempt, endpoint: &Endpoint, terms: &Terms, size: u64) -> O
     }
 }
 
-/// How a dead delivery can be sent again.
-pub fn again(profile: ProfileName, event: &EventId) -> String {
-    match profile {
-        ProfileName::Octamile => format!(
-            "Octamile notifies of a status once, so the same notification is refused if it is enqueued again; \
-             `postrider show {event} --raw` prints the body, to hand it over by other means."
-        ),
-        ProfileName::Ensuro | ProfileName::Standard => {
-            format!("To send it again, enqueue its body under a new id; `postrider show {event} --raw` prints it.")
+/// How a delivery that ended undelivered can be sent again.
+pub fn again(endpoint: &Endpoint, delivery: DeliveryId, event: &EventId) -> String {
+    let body = format!("`postrider show {event} --raw` prints its body");
+    match (&endpoint.state, &endpoint.name, endpoint.profile) {
+        (EndpointState::Active | EndpointState::Paused { .. }, ..) => {
+            format!("`postrider retry {delivery}` begins its schedule anew.")
         }
+        (EndpointState::Disabled { .. }, Some(name), _) => format!(
+            "`postrider endpoint resume {name}` makes its endpoint active again, and then `postrider retry {delivery}` \
+             begins its schedule anew."
+        ),
+        (EndpointState::Disabled { .. } | EndpointState::Removed { .. }, _, ProfileName::Octamile) => format!(
+            "Octamile notifies of a status once, so the same notification is refused if it is enqueued again; {body}, \
+             to hand it over by other means."
+        ),
+        (
+            EndpointState::Disabled { .. } | EndpointState::Removed { .. },
+            _,
+            ProfileName::Ensuro | ProfileName::Standard,
+        ) => format!("To send it again, enqueue it under a new id; {body}."),
     }
 }
 
-const OTHER_URL: &str = "An endpoint's URL cannot be changed: if it is wrong, add an endpoint with the right one.";
+/// What to do about a URL that is wrong.
+fn other_url(endpoint: &Endpoint) -> String {
+    match &endpoint.name {
+        Some(name) => format!("If the URL is wrong, `postrider endpoint edit {name} --url URL` corrects it."),
+        None => "If the URL is wrong, enqueue the event under a new id with the right one.".to_owned(),
+    }
+}
 
 fn rejected(status: u16, last: &Attempt, endpoint: &Endpoint, terms: &Terms, size: u64) -> String {
     match status {
         300..=399 => match &last.location {
             Some(to) => {
-                format!("If {} is where the receiver is now, add an endpoint with that URL.", plain(&redacted(to)))
+                let where_to = plain(&redacted(to));
+                match &endpoint.name {
+                    Some(name) => format!(
+                        "If {where_to} is where the receiver is now, `postrider endpoint edit {name} --url URL` follows \
+                         it there."
+                    ),
+                    None => format!("If {where_to} is where the receiver is now, enqueue the event with that URL."),
+                }
             }
-            None => format!("The receiver may have moved. {OTHER_URL}"),
+            None => format!("The receiver may have moved. {}", other_url(endpoint)),
         },
         200..=299 => {
             format!("The receiver must answer {}, or --success of its endpoint must allow {status}.", terms.success)
@@ -57,12 +80,10 @@ fn rejected(status: u16, last: &Attempt, endpoint: &Endpoint, terms: &Terms, siz
                       which, and so may its log."
             .to_owned(),
         401 | 403 => refused_sender(endpoint.profile),
-        404 => format!("The URL's path is probably wrong, or the receiver's route is gone. {OTHER_URL}"),
-        405 => format!("What stands at this URL takes no POST, so the path is probably wrong. {OTHER_URL}"),
+        404 => format!("The URL's path is probably wrong, or the receiver's route is gone. {}", other_url(endpoint)),
+        405 => format!("What stands at this URL takes no POST, so the path is probably wrong. {}", other_url(endpoint)),
         410 => match terms.gone_disables {
-            true => "The endpoint gets nothing more; if the receiver did not mean that, add the endpoint again under \
-                     another name."
-                .to_owned(),
+            true => "The endpoint gets nothing more, unless the receiver did not mean that.".to_owned(),
             false => {
                 "The receiver says that it is gone for good; if so, remove the endpoint, which ends what it is owed."
                     .to_owned()
@@ -149,7 +170,7 @@ fn unreachable(stage: Stage, error: &str, endpoint: &Endpoint) -> String {
     }
 }
 
-fn blocked(reason: &str) -> String {
+fn blocked(reason: &str, endpoint: &Endpoint) -> String {
     let says = |text: &str| reason.contains(text);
     if says("allow_http") {
         "If plain HTTP is meant, set safety.allow_http = true and start the daemon again.".to_owned()
@@ -160,6 +181,6 @@ fn blocked(reason: &str) -> String {
          receiver's name points where it must not."
             .to_owned()
     } else {
-        OTHER_URL.to_owned()
+        other_url(endpoint)
     }
 }

@@ -1,11 +1,10 @@
 //! Deliveries, newest first, a page at a time.
 
-use super::Endpoints;
+use super::{Endpoints, attempts_allowed};
 use crate::delivery::{Attempt, Delivery, DeliveryId, StateName};
 use crate::endpoint::ProfileName;
 use crate::event::{EventId, EventType, Subscription};
 use crate::operations::Refused;
-use crate::provider;
 use crate::store::{Filter, Listed, Page, Store};
 use crate::time::Time;
 
@@ -19,6 +18,7 @@ pub struct Asked {
     pub state: Option<StateName>,
     /// A name, or `one-off-3`.
     pub endpoint: Option<String>,
+    pub event: Option<EventId>,
     /// Exact, or a family.
     pub event_type: Option<Subscription>,
     /// Accepted at this time or later.
@@ -66,6 +66,7 @@ pub fn list(store: &mut dyn Store, asked: &Asked) -> Result<List, Refused> {
     let filter = Filter {
         state: asked.state,
         endpoint,
+        event: asked.event.clone(),
         event_type: asked.event_type.clone(),
         since: asked.since,
         ..Filter::default()
@@ -89,9 +90,8 @@ fn row(store: &mut dyn Store, endpoints: &mut Endpoints, listed: Listed) -> Resu
         0 => None,
         _ => store.attempts(listed.delivery.id)?.pop(),
     };
-    let scheduled = provider::terms(endpoint.profile, &endpoint.overrides).schedule.attempts();
     Ok(Row {
-        of: listed.delivery.earlier + scheduled,
+        of: attempts_allowed(&listed.delivery, &endpoint),
         delivery: listed.delivery,
         event: listed.event,
         event_type: listed.event_type,

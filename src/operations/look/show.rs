@@ -2,13 +2,12 @@
 
 use std::rc::Rc;
 
-use super::{Endpoints, MOST_OF_AN_EVENT, Subject, of_subject, one};
-use crate::delivery::{Attempt, Delivery};
+use super::{Endpoints, MOST_OF_AN_EVENT, Subject, attempts_allowed, of_subject, one};
+use crate::delivery::{Attempt, Delivery, DeliveryId};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::operations::Refused;
-use crate::provider;
-use crate::store::Store;
+use crate::store::{Listed, Store};
 
 #[derive(Clone, Debug)]
 pub struct Shown {
@@ -40,12 +39,23 @@ pub fn show(store: &mut dyn Store, subject: &Subject) -> Result<Shown, Refused> 
     let mut endpoints = Endpoints::default();
     let mut deliveries = Vec::new();
     for listed in of_subject(store, subject)? {
-        let endpoint = endpoints.get(store, listed.delivery.endpoint)?;
-        let scheduled = provider::terms(endpoint.profile, &endpoint.overrides).schedule.attempts();
-        let of = listed.delivery.earlier + scheduled;
-        let attempts = store.attempts(listed.delivery.id)?;
-        deliveries.push(Owed { delivery: listed.delivery, endpoint, of, attempts });
+        deliveries.push(owed(store, &mut endpoints, listed)?);
     }
     let more = deliveries.len() == MOST_OF_AN_EVENT as usize;
     Ok(Shown { event, deliveries, more })
+}
+
+/// One delivery without its event; `None` if there is none. Cheap enough to be asked again and again.
+pub fn delivery(store: &mut dyn Store, id: DeliveryId) -> Result<Option<Owed>, Refused> {
+    match one(store, id)? {
+        Some(listed) => owed(store, &mut Endpoints::default(), listed).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn owed(store: &mut dyn Store, endpoints: &mut Endpoints, listed: Listed) -> Result<Owed, Refused> {
+    let endpoint = endpoints.get(store, listed.delivery.endpoint)?;
+    let of = attempts_allowed(&listed.delivery, &endpoint);
+    let attempts = store.attempts(listed.delivery.id)?;
+    Ok(Owed { delivery: listed.delivery, endpoint, of, attempts })
 }

@@ -4,7 +4,7 @@
 
 mod words;
 
-use super::{Daemon, Endpoints, Subject, advice, of_subject};
+use super::{Daemon, Endpoints, Subject, advice, attempts_allowed, of_subject};
 use crate::calendar::rfc3339;
 use crate::delivery::{Attempt, DeadReason, DeliveryId, DeliveryState, Outcome, StateName};
 use crate::endpoint::{Endpoint, EndpointState};
@@ -130,16 +130,16 @@ impl Case<'_> {
             endpoint: label,
             state,
             attempts: delivery.attempts,
-            of: self.most(),
+            of: attempts_allowed(delivery, self.endpoint),
             next_at,
             text: format!("{head} {}", sentences.join(" ")),
             advice: self.advice(state),
         }
     }
 
-    /// The number of the last attempt that it may have: the schedule counts from the last retry by hand.
-    fn most(&self) -> u32 {
-        self.listed.delivery.earlier + self.terms.schedule.attempts()
+    /// How many attempts there may be.
+    fn of(&self) -> u32 {
+        attempts_allowed(&self.listed.delivery, self.endpoint)
     }
 
     fn last(&self) -> Option<&Attempt> {
@@ -147,7 +147,7 @@ impl Case<'_> {
     }
 
     fn pending(&self, due_at: Time, leased_at: Option<Time>, sentences: &mut Vec<String>) {
-        let (begun, of) = (self.listed.delivery.attempts, self.most());
+        let (begun, of) = (self.listed.delivery.attempts, self.of());
         match (self.last(), leased_at) {
             (Some(last), _) => sentences.push(self.history(last)),
             (None, None) => {
@@ -156,11 +156,12 @@ impl Case<'_> {
             }
             (None, Some(_)) => {}
         }
+        sentences.extend(self.by_hand());
         match leased_at {
             Some(leased_at) => sentences.push(self.in_flight(begun, leased_at, due_at)),
             None if begun >= of => sentences.push(format!(
                 "All {} of its schedule were begun, so it is ended as dead when its turn comes, at {}.",
-                counted(self.terms.schedule.attempts(), "attempt"),
+                counted(of, "attempt"),
                 relative(self.now, due_at)
             )),
             None => {
@@ -177,10 +178,12 @@ impl Case<'_> {
                 "Its endpoint {reason} at {} and is disabled; a running daemon ends what it is still owed as dead.",
                 ago(self.now, *since)
             )),
-            (EndpointState::Paused { since }, _) => sentences.push(format!(
-                "Its endpoint was paused at {}; nothing is sent to it until it is resumed.",
-                ago(self.now, *since)
-            )),
+            (EndpointState::Paused { since }, _) => {
+                let (label, since) = (self.endpoint.label(), ago(self.now, *since));
+                sentences.push(format!(
+                    "Endpoint {label} is paused since {since}; `postrider endpoint resume {label}` lets it go on."
+                ));
+            }
             (EndpointState::Active, Daemon::Runs { pid }) if leased_at.is_none() && due_at <= self.now => {
                 sentences.push(self.room(pid));
             }
@@ -191,9 +194,16 @@ impl Case<'_> {
         }
     }
 
+    /// What a person asked for before.
+    fn by_hand(&self) -> Option<String> {
+        let earlier = self.listed.delivery.earlier;
+        let after = counted(earlier, "attempt");
+        (earlier > 0).then(|| format!("After {after} a person asked to retry it, and its schedule began anew."))
+    }
+
     /// How many attempts ended, and how the last of them did.
     fn history(&self, last: &Attempt) -> String {
-        let of = self.most();
+        let of = self.of();
         let at = ago(self.now, last.started_at);
         let what = words::outcome(last, self.endpoint, self.terms);
         let same = self.attempts.iter().rev().skip(1).take_while(|earlier| earlier.outcome == last.outcome).count();
@@ -207,7 +217,7 @@ impl Case<'_> {
     }
 
     fn in_flight(&self, number: u32, since: Time, lease_ends: Time) -> String {
-        let begun = format!("Attempt {number} of {} is in flight since {}", self.most(), ago(self.now, since));
+        let begun = format!("Attempt {number} of {} is in flight since {}", self.of(), ago(self.now, since));
         let left_open = "closed as unknown and the delivery is tried again";
         match (self.around.daemon, lease_ends <= self.now) {
             (Daemon::Absent, _) => format!(
@@ -225,7 +235,7 @@ impl Case<'_> {
     }
 
     fn next_turn(&self, begun: u32, due_at: Time) -> String {
-        let left = self.most() - begun - 1;
+        let left = self.of() - begun - 1;
         let then = match left {
             0 => "; it is the last".to_owned(),
             _ => format!("; {left} more may follow"),
@@ -242,8 +252,9 @@ impl Case<'_> {
         if last.outcome == Outcome::Unknown && due_at <= last.finished_at {
             return Some("An attempt that was cut off is tried again at once.".to_owned());
         }
-        let scheduled = last.number.checked_sub(self.listed.delivery.earlier)?;
-        let wait = *self.terms.schedule.delays().get(scheduled.checked_sub(1)? as usize)?;
+        // After the attempts of an earlier schedule nothing has to be waited for.
+        let counted = last.number.checked_sub(1 + self.listed.delivery.earlier)?;
+        let wait = *self.terms.schedule.delays().get(counted as usize)?;
         let jitter = self.terms.schedule.jitter_percent();
         let earliest = last.finished_at + wait;
         let latest = earliest + Span::from_ms(wait.ms() * i64::from(jitter) / 100);
@@ -252,8 +263,8 @@ impl Case<'_> {
         // The clock may be read twice in a millisecond's time; more than that is another rule.
         if due_at + Span::from_ms(1) < earliest {
             return Some(format!(
-                "That is sooner than the schedule's {wait} after attempt {number}: a turn was handed back unused, or \
-                 the clock was set."
+                "That is sooner than the schedule's {wait} after attempt {number}: a person asked to retry it, a turn was \
+                 handed back unused, or the clock was set."
             ));
         }
         if due_at <= latest + Span::from_ms(1) {
@@ -310,7 +321,7 @@ impl Case<'_> {
             Some(attempt) => format!(
                 "Attempt {} of {} {}, at {}, {took} after the event was accepted here.",
                 attempt.number,
-                self.most(),
+                self.of(),
                 words::outcome(attempt, self.endpoint, self.terms),
                 ago(self.now, at)
             ),
@@ -334,6 +345,7 @@ impl Case<'_> {
         if let Some(last) = self.last() {
             sentences.push(self.history(last));
         }
+        sentences.extend(self.by_hand());
         let begun = counted(self.listed.delivery.attempts, "attempt");
         sentences.push(match reason {
             DeadReason::ScheduleUsedUp => format!(
@@ -364,14 +376,16 @@ impl Case<'_> {
 
     fn advice(&self, state: StateName) -> Option<String> {
         let (endpoint, listed) = (self.endpoint, self.listed);
-        let receiver = self.last().and_then(|last| advice::after(last, endpoint, self.terms, listed.size));
+        let receiver = || self.last().and_then(|last| advice::after(last, endpoint, self.terms, listed.size));
+        let again = || advice::again(endpoint, listed.delivery.id, &listed.event);
         match state {
-            StateName::Delivered | StateName::Cancelled => None,
-            StateName::Pending => receiver,
-            StateName::Dead => {
-                let again = advice::again(endpoint.profile, &listed.event);
-                Some(receiver.map_or(again.clone(), |receiver| format!("{receiver} {again}")))
-            }
+            StateName::Delivered => None,
+            StateName::Pending => receiver(),
+            StateName::Cancelled => Some(again()),
+            StateName::Dead => Some(match receiver() {
+                Some(receiver) => format!("{receiver} {}", again()),
+                None => again(),
+            }),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Every case of `why`, as golden sentences.
 
-use postrider::delivery::{DeadReason, Outcome, Stage, StateName, Verdict};
+use postrider::delivery::{DeadReason, DeliveryId, Outcome, Stage, StateName, Verdict};
 use postrider::endpoint::{Overrides, ProfileName, Success};
 use postrider::operations::look::Daemon;
-use postrider::store::{Command, Reply};
+use postrider::store::Command;
 
 use super::{NOW, RUNS, World, seconds};
 
@@ -156,7 +156,7 @@ fn a_redirect_shows_where_it_pointed_without_its_query() {
     let why = world.why("msg_1", RUNS);
     let said = "a redirect to https://b.example/\\u{1b}hook?token=***, and redirects are never followed.";
     assert!(why.text.contains(said), "{}", why.text);
-    assert!(why.advice.unwrap().contains("add an endpoint with that URL"));
+    assert!(why.advice.unwrap().contains("`postrider endpoint edit acme --url URL` follows it there"));
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn the_end_says_which_rule_ended_it() {
          2026-11-01T00:02:02.000Z (0 ms ago), as the schedule allows 11 attempts by profile ensuro (Ensuro, Callback \
          notifications, retries: 30 s, doubled up to 10 minutes, 10 retries)."
     );
-    assert!(why.advice.unwrap().ends_with("`postrider show msg_1 --raw` prints it."));
+    assert!(why.advice.unwrap().ends_with("`postrider retry dlv_1` begins its schedule anew."));
 
     let gone = world.endpoint("gone", ProfileName::Standard, Overrides::default());
     world.enqueue("msg_2", "order.paid", &[gone]);
@@ -267,34 +267,54 @@ fn a_late_answer_and_a_removed_endpoint_are_named() {
 }
 
 #[test]
-fn after_a_retry_by_hand_the_schedule_is_told_from_there() {
-    let mut world = World::new();
-    let schedule = Some(vec![seconds(60)]);
-    let lane = world.endpoint("acme", ProfileName::Ensuro, Overrides { schedule, ..Overrides::default() });
-    let delivery = world.enqueue("msg_1", "policy/creation", &[lane])[0];
-    world.fail(lane, Outcome::Rejected { status: 500 }, seconds(10));
-    world.attempt(lane, Outcome::Rejected { status: 500 }, Verdict::Dead(DeadReason::ScheduleUsedUp));
-    let retry = Command::Retry { delivery, states: vec![StateName::Dead], now_due: world.now };
-    assert_eq!(world.apply(retry), Reply::Done(1));
-    let why = world.why("msg_1", RUNS);
-    assert!(why.text.contains("Attempt 2 of 4") && why.text.contains("; 1 more may follow"), "{}", why.text);
-    world.fail(lane, Outcome::Rejected { status: 500 }, seconds(60));
-    let why = world.why("msg_1", RUNS);
-    assert!(why.text.contains("Attempt 3 of 4"), "{}", why.text);
-    assert!(
-        why.text.contains("it is the last") && why.text.contains("The wait after attempt 3 is 1 min"),
-        "{}",
-        why.text
-    );
-    assert_eq!((why.attempts, why.of), (3, 4));
-}
-
-#[test]
-fn a_paused_endpoint_is_named() {
+fn a_paused_endpoint_is_named_with_the_way_on() {
     let mut world = World::new();
     let lane = world.endpoint("acme", ProfileName::Ensuro, Overrides::default());
     world.enqueue("msg_1", "policy/creation", &[lane]);
     world.apply(Command::Pause(lane));
-    let why = world.after(seconds(5)).why("msg_1", RUNS);
-    assert!(why.text.contains("was paused at 2026-11-01T00:00:00.000Z (5 s ago); nothing is sent"), "{}", why.text);
+    world.after(seconds(5));
+    let text = world.why("msg_1", RUNS).text;
+    let said = "Endpoint acme is paused since 2026-11-01T00:00:00.000Z (5 s ago); `postrider endpoint resume acme` lets \
+                it go on.";
+    assert!(text.ends_with(said), "{text}");
+}
+
+#[test]
+fn a_retry_by_hand_counts_on_and_begins_the_schedule_anew() {
+    let mut world = World::new();
+    let overrides = Overrides { schedule: Some(vec![seconds(60)]), ..Overrides::default() };
+    let lane = world.endpoint("acme", ProfileName::Ensuro, overrides);
+    world.enqueue("msg_1", "policy/creation", &[lane]);
+    world.fail(lane, Outcome::Rejected { status: 500 }, seconds(10));
+    world.attempt(lane, Outcome::Rejected { status: 500 }, Verdict::Dead(DeadReason::ScheduleUsedUp));
+    world.after(seconds(60));
+    let retry = |world: &World| Command::Retry {
+        delivery: DeliveryId(1),
+        states: vec![StateName::Dead, StateName::Pending],
+        now_due: world.now,
+    };
+    world.apply(retry(&world));
+    let why = world.why("msg_1", RUNS);
+    let said = "Attempt 2 of 4, at 2026-11-01T00:00:12.000Z (1 min 2 s ago), was rejected with status 500 by \
+                203.0.113.7:443, like the one before it. After 2 attempts a person asked to retry it, and its schedule \
+                began anew. Attempt 3 has been due since 2026-11-01T00:01:14.000Z (0 ms ago); 1 more may follow. It goes \
+                out as soon as";
+    assert!(why.text.contains(said), "{}", why.text);
+    assert_eq!((why.attempts, why.of), (2, 4));
+    world.fail(lane, Outcome::Rejected { status: 500 }, seconds(60));
+    let text = world.why("msg_1", RUNS).text;
+    let said =
+        "Attempt 4 is due at 2026-11-01T00:02:16.000Z (in 50 s); it is the last. The wait after attempt 3 is 1 min by";
+    assert!(text.contains(said), "{text}");
+    world.apply(retry(&world));
+    let text = world.why("msg_1", RUNS).text;
+    assert!(text.contains("sooner than the schedule's 1 min after attempt 3: a person asked to retry it"), "{text}");
+    world.apply(Command::Cancel { delivery: DeliveryId(1) });
+    let why = world.why("msg_1", RUNS);
+    assert!(
+        why.text.ends_with("A person cancelled it at 2026-11-01T00:01:26.000Z (0 ms ago), after 3 attempts."),
+        "{}",
+        why.text
+    );
+    assert_eq!(why.advice.unwrap(), "`postrider retry dlv_1` begins its schedule anew.");
 }

@@ -182,14 +182,27 @@ impl Home {
 
 fn write_config(folder: &Path, config: &str) -> Config {
     let path = folder.join("config.toml");
+    let config = with_any_port(config);
     std::fs::write(&path, format!("[log]\nformat = \"json\"\nlevel = \"trace\"\n{config}")).unwrap();
     load(&Sources { file: Some(path), folder: folder.to_owned(), ..Sources::default() }).unwrap().config
+}
+
+/// The API listens on a port of its own, for many daemons run here at once.
+fn with_any_port(config: &str) -> String {
+    const ANY: &str = "[api]\nlisten = \"127.0.0.1:0\"\n";
+    match config.split_once("[api]\n") {
+        None => format!("{config}\n{ANY}"),
+        Some((_, table)) if table.split("\n[").next().unwrap_or_default().contains("listen =") => config.to_owned(),
+        Some((before, table)) => format!("{before}{ANY}{table}"),
+    }
 }
 
 const EVENT_TYPE: &str = "thing.happened";
 
 pub fn submission(id: &str, body: &[u8]) -> Submission {
     Submission {
+        idempotency_key: None,
+        trace: None,
         id: Some(EventId::parse(id).unwrap()),
         event_type: Some(EventType::parse(EVENT_TYPE).unwrap()),
         content_type: None,

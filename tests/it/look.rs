@@ -270,6 +270,18 @@ fn status_names_the_endpoints_in_trouble_however_long_their_backlog() {
 }
 
 #[test]
+fn an_endpoint_that_answered_last_is_in_no_trouble_though_it_is_sent_the_same_again() {
+    let mut world = World::new();
+    let lane = world.endpoint("acme", ProfileName::Ensuro, Overrides::default());
+    let delivery = world.enqueue("msg_1", "policy/creation", &[lane])[0];
+    world.attempt(lane, Outcome::Accepted { status: 200, late: false }, Verdict::Delivered);
+    let now_due = world.now;
+    world.apply(Command::Retry { delivery, states: vec![StateName::Delivered], now_due });
+    let told = status(&mut world.store, world.now).unwrap();
+    assert_eq!((told.counts.pending, told.troubled.len()), (1, 0));
+}
+
+#[test]
 fn what_is_in_flight_is_neither_due_nor_next() {
     let mut world = World::new();
     let lane = world.endpoint("acme", ProfileName::Ensuro, Overrides::default());

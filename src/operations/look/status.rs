@@ -59,7 +59,8 @@ fn trouble(store: &mut dyn Store, known: &mut Endpoints, lane: LaneDue) -> Resul
             last = Some((delivery.id, attempt));
         }
     }
-    let Some((delivery, last)) = last else { return Ok(None) };
+    // It answered: what is owed is sent again by hand, or has come since.
+    let Some((delivery, last)) = last.filter(|(_, last)| !last.outcome.is_accepted()) else { return Ok(None) };
     let endpoint = known.get(store, lane.lane)?.label();
     let (pending, in_flight) = (owed.pending, owed.in_flight);
     Ok(Some(Trouble { endpoint, pending, in_flight, due_at: lane.due_at, delivery, last }))

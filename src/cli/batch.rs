@@ -15,6 +15,8 @@ use crate::operations::answer::{BatchResult, BatchStatus};
 
 /// What an envelope may have beside its body, in bytes.
 const ENVELOPE: usize = 16 * 1024;
+/// Refused lines that are told one by one: a whole file of the wrong type is one mistake.
+const MOST_REFUSED: u64 = 100;
 /// Warnings that are told one by one.
 const MOST_WARNINGS: u64 = 10;
 
@@ -123,7 +125,10 @@ fn counted(number: u64, one: &str, many: &str) -> String {
 /// What a person must know of a line: that it was refused, or what its receivers may stumble over.
 fn tell(result: &BatchResult, tally: &Tally, progress: &Progress) {
     let line = result.line;
-    if let Some(problem) = &result.problem {
+    if result.problem.is_some() && tally.refused == MOST_REFUSED + 1 {
+        progress.aside(|| output::note("more lines are refused; --json tells each"));
+    }
+    if let Some(problem) = result.problem.as_ref().filter(|_| tally.refused <= MOST_REFUSED) {
         let mut text = format!("line {line}: {}", terminal(&problem.detail));
         for error in problem.errors.iter().filter(|error| !problem.detail.contains(&error.detail)) {
             text.push_str(&format!("; {}: {}", terminal(&error.pointer), terminal(&error.detail)));

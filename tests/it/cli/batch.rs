@@ -143,3 +143,16 @@ fn an_interrupted_batch_says_what_is_on_disk_and_goes_on() {
     let on = place.run_with(&["enqueue", "--batch", "-"], rest);
     assert_eq!(on.out, "3 lines: 1 accepted (1 delivery), 2 known already, 0 refused\n");
 }
+
+#[test]
+fn a_file_of_nothing_but_mistakes_is_told_and_not_all_of_it() {
+    let place = shop();
+    place.write("events.ndjson", "{\"type\":\"order.paid\"}\n".repeat(250));
+    let answer = place.run("enqueue --batch events.ndjson");
+    assert_eq!(
+        (answer.exit, answer.out.as_str()),
+        (65, "250 lines: 0 accepted (0 deliveries), 0 known already, 250 refused\n")
+    );
+    assert_eq!(answer.err.lines().count(), 101, "{}", answer.err);
+    assert!(answer.err.ends_with("more lines are refused; --json tells each\n"), "{}", answer.err);
+}

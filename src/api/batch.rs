@@ -20,15 +20,13 @@ use super::events::{accept_one, enveloped};
 use super::problem::{Kind, Problem};
 use super::server::{duration, reached};
 use crate::daemon::clock::wall;
-use crate::daemon::handle::Phase;
+use crate::daemon::handle::{ENVELOPE, Phase, Room};
 use crate::operations::answer::{AcceptedAnswer, BatchResult};
 
 /// How many lines of one request are on their way to the disk at once: they share its syncs.
 const AT_ONCE: usize = 256;
 /// How many results may go out in one piece.
 const TOGETHER: usize = 64;
-/// What an envelope may have beside its body.
-const ENVELOPE: usize = 16 * 1024;
 /// How long a line waits before it is tried again.
 const AGAIN: Duration = Duration::from_millis(5);
 
@@ -55,7 +53,9 @@ pub(super) async fn accept_all(State(api): State<Api>, headers: HeaderMap, body:
     }
     let most = api.handle.rules().max_body_bytes.saturating_add(ENVELOPE);
     let lines = lines(api.clone(), body, most);
-    let results = lines.map(move |line| result(api.clone(), line)).buffered(AT_ONCE).ready_chunks(TOGETHER);
+    // Each on a task of its own: nobody may keep the room of a line by not reading the results.
+    let results = lines.map(move |line| tokio::spawn(result(api.clone(), line))).buffered(AT_ONCE);
+    let results = results.map(|result| result.expect("a line makes nothing panic")).ready_chunks(TOGETHER);
     let pieces = results.map(|results| Ok::<_, std::convert::Infallible>(Bytes::from(results.concat())));
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pieces)).into_response())
 }
@@ -65,6 +65,16 @@ struct Line {
     /// From 1.
     number: u64,
     text: Result<Bytes, Problem>,
+}
+
+/// Room for a line. Who waits for it holds nothing meanwhile that others wait for.
+async fn room(api: &Api, bytes: usize) -> Room {
+    loop {
+        match api.handle.room(bytes) {
+            Ok(room) => return room,
+            Err(_) => sleep(AGAIN).await,
+        }
+    }
 }
 
 struct Lines {
@@ -82,7 +92,7 @@ struct Lines {
 }
 
 /// The lines of a body as they arrive. A body that breaks off gives no half line.
-fn lines(api: Api, body: Body, most: usize) -> impl Stream<Item = Line> {
+fn lines(api: Api, body: Body, most: usize) -> impl Stream<Item = (Line, Option<Room>)> {
     let lines = Lines {
         phases: api.handle.phases(),
         api,
@@ -98,7 +108,17 @@ fn lines(api: Api, body: Body, most: usize) -> impl Stream<Item = Line> {
 }
 
 impl Lines {
-    async fn next(&mut self) -> Option<Line> {
+    /// The next line with its room, without which no further one is read.
+    async fn next(&mut self) -> Option<(Line, Option<Room>)> {
+        let line = self.line().await?;
+        let room = match &line.text {
+            Ok(text) => Some(room(&self.api, text.len()).await),
+            Err(_) => None,
+        };
+        Some((line, room))
+    }
+
+    async fn line(&mut self) -> Option<Line> {
         loop {
             if let Some(line) = self.ready.pop_front() {
                 return Some(line);
@@ -134,7 +154,7 @@ impl Lines {
                 Ok(None) => {
                     self.ended = true;
                     let rest = self.rest.split().freeze();
-                    self.line(rest);
+                    self.whole(rest);
                 }
             }
         }
@@ -150,7 +170,7 @@ impl Lines {
             self.add(&data[..end]);
             data = &data[end + 1..];
             let line = self.rest.split().freeze();
-            self.line(line);
+            self.whole(line);
         }
         self.add(data);
     }
@@ -166,7 +186,7 @@ impl Lines {
     }
 
     /// A line is whole. Empty ones count, but say nothing.
-    fn line(&mut self, text: Bytes) {
+    fn whole(&mut self, text: Bytes) {
         self.number += 1;
         let number = self.number;
         if std::mem::take(&mut self.skipping) {
@@ -178,9 +198,9 @@ impl Lines {
     }
 }
 
-async fn result(api: Api, line: Line) -> Vec<u8> {
+async fn result(api: Api, (line, room): (Line, Option<Room>)) -> Vec<u8> {
     let answer = match line.text {
-        Ok(text) => accept(&api, &text).await,
+        Ok(text) => accept(&api, text, room).await,
         Err(problem) => Err(problem),
     };
     let result = match answer {
@@ -194,12 +214,16 @@ async fn result(api: Api, line: Line) -> Vec<u8> {
 
 /// While another request has the same id under way, or all room is taken, a line waits: who sends a batch is held up rather
 /// than refused.
-async fn accept(api: &Api, text: &[u8]) -> Result<AcceptedAnswer, Problem> {
+async fn accept(api: &Api, text: Bytes, mut taken: Option<Room>) -> Result<AcceptedAnswer, Problem> {
     let began = wall();
-    let submission = enveloped(text)?;
+    let (submission, bytes) = (enveloped(&text)?, text.len());
+    drop(text);
     let end = Instant::now() + duration(api.handle.config().api.request_timeout);
     loop {
-        let room = api.handle.room_when_free(text.len()).await?;
+        let room = match taken.take() {
+            Some(room) => room,
+            None => room(api, bytes).await,
+        };
         match accept_one(api, submission.clone(), room, began).await {
             Err(problem) if matches!(problem.kind, Kind::Busy | Kind::InProgress) && Instant::now() < end => {
                 sleep(AGAIN).await;

@@ -20,7 +20,7 @@ use super::problem::{Kind, Problem};
 use super::query::read_query;
 use super::server::duration;
 use crate::daemon::clock::wall;
-use crate::daemon::handle::{Room, Unserved};
+use crate::daemon::handle::{ENVELOPE, Room, Unserved};
 use crate::endpoint::{EndpointName, Key, ProfileName};
 use crate::event::{EventId, EventType};
 use crate::operations::answer::AcceptedAnswer;
@@ -177,9 +177,6 @@ async fn read(api: &Api, headers: &HeaderMap, body: Body) -> Result<(bytes::Byte
     let bytes = body::read(body, limits, |bytes| Ok(room.grow(bytes)?)).await?;
     Ok((bytes, room))
 }
-
-/// What an envelope may have beside its body.
-const ENVELOPE: usize = 16 * 1024;
 
 /// The event that an envelope holds.
 pub(super) fn enveloped(bytes: &[u8]) -> Result<Submission, Problem> {

@@ -187,6 +187,9 @@ impl Room {
     }
 }
 
+/// What an envelope may have beside its body, in bytes.
+pub const ENVELOPE: usize = 16 * KIB;
+
 const KIB: usize = 1024;
 
 fn permits(bytes: usize) -> u32 {
@@ -217,7 +220,7 @@ pub(super) fn open(
         spans: spans.clone(),
         questions,
         arrivals: Arc::new(Semaphore::new(config.api.in_flight_enqueues)),
-        bytes: Arc::new(Semaphore::new(permits(config.api.in_flight_body_bytes) as usize)),
+        bytes: Arc::new(Semaphore::new(permits(all_bytes(config)) as usize)),
         under_way: UnderWay::default(),
         phase: phases,
         health: healths,
@@ -225,6 +228,11 @@ pub(super) fn open(
     };
     let desk = Desk { readers, requests: inbox, phase, health, outcomes, metrics, spans };
     Ok((Handle { requests, shared: Arc::new(shared) }, desk))
+}
+
+/// There is always room for the largest request: one that no room is large enough for would wait for ever.
+fn all_bytes(config: &Config) -> usize {
+    config.api.in_flight_body_bytes.max(config.store.max_body_bytes.saturating_add(ENVELOPE))
 }
 
 /// The threads end when the last handle is gone.
@@ -269,13 +277,6 @@ impl Handle {
     pub fn room(&self, bytes: usize) -> Result<Room, Unserved> {
         let semaphore = self.shared.bytes.clone();
         let permit = semaphore.clone().try_acquire_many_owned(permits(bytes)).map_err(|_| Unserved::Busy)?;
-        Ok(Room { permit, semaphore, bytes })
-    }
-
-    /// The same for whoever can wait until there is room.
-    pub async fn room_when_free(&self, bytes: usize) -> Result<Room, Unserved> {
-        let semaphore = self.shared.bytes.clone();
-        let permit = semaphore.clone().acquire_many_owned(permits(bytes)).await.map_err(|_| Unserved::Closed)?;
         Ok(Room { permit, semaphore, bytes })
     }
 

@@ -240,3 +240,44 @@ fn whoever_does_not_read_the_results_is_held_up_and_memory_stays_bounded() {
     assert!(held > 0);
     stand.killed();
 }
+
+/// A hundred lines of 4 MiB each: no more of them are read than there is room for.
+#[test]
+fn large_lines_wait_for_room_before_they_are_read() {
+    let stand = Stand::with("[store]\nmax_body_bytes = 4194304\n[api]\nin_flight_body_bytes = 16777216\n");
+    stand.add_hopeless("acme");
+    stand.api.post("/v1/endpoints/acme/pause", "").expect(200);
+    let body = format!("\"{}\"", "x".repeat((4 << 20) - 2));
+    let mut wire = begin(&stand.api);
+    let mut writer = wire.other_half();
+    let most = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            (0..100).for_each(|number| writer.chunk(envelope(&format!("big-{number}"), "acme", &body) + "\n"));
+            writer.end();
+        });
+        wire.begin().unwrap();
+        let results = (0..100).map(|_| {
+            assert_eq!(next(&mut wire)["status"], "accepted");
+            resident(stand.daemon.pid())
+        });
+        results.max().unwrap()
+    });
+    println!("{most} KiB at most");
+    assert!(most < 160 << 10, "{most} KiB");
+    assert_eq!(stand.stored(), (100, 100));
+    stand.stop();
+}
+
+/// As large as a body may be, and all room that there is: its envelope comes on top.
+#[test]
+fn the_largest_body_finds_room_however_little_is_configured() {
+    let stand = Stand::with("[store]\nmax_body_bytes = 1048576\n[api]\nin_flight_body_bytes = 1048576\n");
+    stand.add_hopeless("acme");
+    let body = format!("\"{}\"", "x".repeat((1 << 20) - 2));
+    stand.api.post("/v1/events", &envelope("alone", "acme", &body)).expect(201);
+    let results = batch(&stand.api, [envelope("first", "acme", &body), envelope("second", "acme", &body)].join("\n"));
+    assert_eq!((&results[0]["status"], &results[1]["status"]), (&"accepted".into(), &"accepted".into()));
+    stand.api.post("/v1/events", &envelope("small", "acme", "1")).expect(201);
+    assert_eq!(stand.stored(), (4, 4));
+    stand.stop();
+}

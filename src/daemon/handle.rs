@@ -145,10 +145,12 @@ struct Shared {
     metrics: Metrics,
     spans: Spans,
     questions: SyncSender<Question>,
-    /// One permit for each event that is under way.
+    /// One permit for each event, and each change, that is under way.
     arrivals: Arc<Semaphore>,
     /// One permit for each KiB of a body that is under way.
     bytes: Arc<Semaphore>,
+    /// One permit for each `ping` that is under way.
+    pings: Arc<Semaphore>,
     under_way: UnderWay,
     phase: watch::Receiver<Phase>,
     health: watch::Receiver<Health>,
@@ -199,6 +201,8 @@ fn permits(bytes: usize) -> u32 {
 /// Threads that answer questions, and how many questions may wait for them.
 const READERS: usize = 2;
 const WAITING_QUESTIONS: usize = 256;
+/// How many may wait at once to hear that the store's thread gets on.
+const PINGS: usize = 256;
 
 /// Makes a handle for the entrances, and the other end of it.
 pub(super) fn open(
@@ -221,6 +225,7 @@ pub(super) fn open(
         questions,
         arrivals: Arc::new(Semaphore::new(config.api.in_flight_enqueues)),
         bytes: Arc::new(Semaphore::new(permits(all_bytes(config)) as usize)),
+        pings: Arc::new(Semaphore::new(PINGS)),
         under_way: UnderWay::default(),
         phase: phases,
         health: healths,
@@ -315,23 +320,28 @@ impl Handle {
         &self,
         change: impl FnOnce(&mut dyn Store, Time) -> T + Send + 'static,
     ) -> Result<T, Unserved> {
-        let _permit = self.shared.arrivals.clone().try_acquire_owned().map_err(|_| Unserved::Busy)?;
-        self.errand(true, change).await
+        let permit = self.shared.arrivals.clone().try_acquire_owned().map_err(|_| Unserved::Busy)?;
+        self.errand(true, permit, change).await
     }
 
     /// Returns when the store's thread has done what it was asked before.
     pub async fn ping(&self) -> Result<(), Unserved> {
-        self.errand(false, |_, _| ()).await
+        let permit = self.shared.pings.clone().try_acquire_owned().map_err(|_| Unserved::Busy)?;
+        self.errand(false, permit, |_, _| ()).await
     }
 
     async fn errand<T: Send + 'static>(
         &self,
         changes: bool,
+        permit: OwnedSemaphorePermit,
         work: impl FnOnce(&mut dyn Store, Time) -> T + Send + 'static,
     ) -> Result<T, Unserved> {
         let (answer, answered) = oneshot::channel();
         let work = Box::new(move |store: &mut dyn Store, now| {
-            let _ = answer.send(work(store, now));
+            let done = work(store, now);
+            // Held until it is done, whether anybody waits for that or not: who goes away makes no room for more.
+            drop(permit);
+            let _ = answer.send(done);
         });
         self.requests.send(Request::Errand(Errand { work, changes })).map_err(|_| Unserved::Closed)?;
         answered.await.map_err(|_| Unserved::Closed)

@@ -41,6 +41,32 @@ fn events_that_the_store_cannot_take_now_are_told_to_come_again() {
     stand.stop();
 }
 
+/// Whoever asks for a change and goes away makes no room for the next one before the store has done it.
+#[test]
+fn changes_whose_askers_went_away_still_count() {
+    let stand = Stand::with("[api]\nin_flight_enqueues = 4\n");
+    stand.add_hopeless("acme");
+    let other = rusqlite::Connection::open(stand.home.store_path()).unwrap();
+    other.busy_timeout(PATIENCE).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for number in 0..60 {
+        let body = format!(r#"{{"name":"other-{number}","url":"https://a.example/","profile":"standard"}}"#);
+        let mut wire = stand.api.connect();
+        let headers = &[("content-type", "application/json")];
+        wire.send(stand.api.head("POST", "/v1/endpoints", headers, Some(body.len())) + &body);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // All of them were read, and none was done.
+    std::thread::sleep(Duration::from_millis(300));
+    other.execute_batch("ROLLBACK").unwrap();
+    let listed = || stand.api.get("/v1/endpoints").json()["endpoints"].as_array().unwrap().len();
+    wait_for("the first of them", PATIENCE, || (listed() > 1).then_some(()));
+    std::thread::sleep(Duration::from_millis(500));
+    let stored = listed() - 1;
+    assert!((1..=4).contains(&stored), "{stored} waited for the store at once");
+    stand.stop();
+}
+
 #[test]
 fn connections_beyond_the_limit_wait_for_their_turn() {
     let stand = Stand::with("[api]\nmax_connections = 4\n");

@@ -16,8 +16,9 @@ use super::Api;
 use super::problem::{Kind, Problem};
 use super::query::read_query;
 use crate::daemon::handle::{Phase, Unserved};
+use crate::operations::Refused;
 use crate::operations::answer::OutcomeLine;
-use crate::operations::{Refused, look};
+use crate::operations::look::outcomes::{self, Part};
 
 /// How many outcomes are read at once.
 const PAGE: u32 = 200;
@@ -77,10 +78,14 @@ async fn begin(api: &Api, asked: Option<i64>) -> Result<(i64, Bytes), Problem> {
         Some(0) => (all, retry.into()),
         // Nobody was given a number that is not there yet: the store is another than then.
         Some(after) if after < all || after > ends.last => {
-            (all, format!("{retry}event: reset\ndata: {{\"after\":{after},\"from\":{}}}\n\n", ends.first_kept).into())
+            (all, format!("{retry}{}", reset(after, ends.first_kept)).into())
         }
         Some(after) => (after, retry.into()),
     })
+}
+
+fn reset(after: i64, first_kept: i64) -> String {
+    format!("event: reset\ndata: {{\"after\":{after},\"from\":{first_kept}}}\n\n")
 }
 
 struct Follower {
@@ -108,12 +113,14 @@ impl Follower {
             // Marked as seen before the look: what is recorded in between is then seen again, not missed.
             self.outcomes.borrow_and_update();
             let after = self.after;
-            let found = self.api.handle.look(move |store, _| look::outcomes::outcomes(store, after, PAGE)).await;
+            let found = self.api.handle.look(move |store, _| outcomes::outcomes(store, after, PAGE)).await;
             match found {
-                Ok(Ok((lines, next))) if next > after => {
+                Ok(Ok(Part { lines, next, first_kept })) if next > after => {
                     self.after = next;
-                    if !lines.is_empty() {
-                        return Some(written(&lines));
+                    // A reader may be so slow that what it did not read yet goes.
+                    let gap = if first_kept > after + 1 { reset(after, first_kept) } else { String::new() };
+                    if !lines.is_empty() || !gap.is_empty() {
+                        return Some((gap + &written(&lines)).into());
                     }
                     continue;
                 }
@@ -133,11 +140,11 @@ impl Follower {
     }
 }
 
-fn written(lines: &[OutcomeLine]) -> Bytes {
+fn written(lines: &[OutcomeLine]) -> String {
     let mut text = String::new();
     for line in lines {
         let data = serde_json::to_string(line).expect("plain data");
         text.push_str(&format!("id: {}\nevent: outcome\ndata: {data}\n\n", line.seq));
     }
-    text.into()
+    text
 }

@@ -5,8 +5,17 @@ use crate::operations::Refused;
 use crate::operations::answer::OutcomeLine;
 use crate::store::Store;
 
-/// The outcomes after `after`, at most `limit` of them, and where to go on.
-pub fn outcomes(store: &mut dyn Store, after: i64, limit: u32) -> Result<(Vec<OutcomeLine>, i64), Refused> {
+/// A part of the log.
+pub struct Part {
+    pub lines: Vec<OutcomeLine>,
+    /// Where to go on.
+    pub next: i64,
+    /// The oldest that is kept, or the one that will be written next.
+    pub first_kept: i64,
+}
+
+/// The outcomes after `after`, at most `limit` of them.
+pub fn outcomes(store: &mut dyn Store, after: i64, limit: u32) -> Result<Part, Refused> {
     let found = store.outcomes(after, limit)?;
     let whole = found.list.len() == limit as usize;
     let next = found.list.last().filter(|_| whole).map_or(found.last, |last| last.seq);
@@ -16,5 +25,5 @@ pub fn outcomes(store: &mut dyn Store, after: i64, limit: u32) -> Result<(Vec<Ou
         let endpoint = endpoints.get(store, logged.endpoint)?.label();
         lines.push(OutcomeLine::new(logged, endpoint));
     }
-    Ok((lines, next.max(after)))
+    Ok(Part { lines, next: next.max(after), first_kept: found.first_kept })
 }

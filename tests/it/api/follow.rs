@@ -185,3 +185,30 @@ fn a_stream_ends_when_the_daemon_is_asked_to_stop() {
     println!("a daemon with an open stream ended after {:?}", begun.elapsed());
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
 }
+
+/// A reader so slow that what comes next for it is deleted: it is told, while it reads on.
+#[test]
+fn a_gap_that_opens_while_somebody_follows_is_told() {
+    let stand = Stand::new();
+    let receiver = well();
+    stand.add("acme", &receiver, &[20]);
+    let mut stream = follow(&stand.api, "", None);
+    send(&stand.api, "before", 1);
+    let before = next(&mut stream).unwrap().id.unwrap();
+    let other = rusqlite::Connection::open(stand.home.store_path()).unwrap();
+    other.busy_timeout(PATIENCE).unwrap();
+    // As if ten more had been written meanwhile, and all but the last of them deleted.
+    other
+        .execute_batch(
+            "BEGIN IMMEDIATE;
+             UPDATE outcome SET seq = seq + 10;
+             UPDATE revision SET number = number + 1;
+             COMMIT;",
+        )
+        .unwrap();
+    let told = next(&mut stream).unwrap();
+    assert_eq!((told.event.as_str(), told.id), ("reset", None));
+    assert_eq!((&told.data["after"], &told.data["from"]), (&before.into(), &(before + 10).into()));
+    assert_eq!(next(&mut stream).unwrap().id, Some(before + 10));
+    stand.stop();
+}

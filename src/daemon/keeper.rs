@@ -23,13 +23,13 @@ pub(super) struct Job {
     /// The clock stepped: move what waits, as a commit of its own at the time before the step.
     pub shift: Option<(Time, Span)>,
     pub now: Option<Time>,
+    /// Changes that commit by themselves. First, so that no attempt begins against what they answered already.
+    pub errands: Vec<Errand>,
     /// Events to accept. Each is answered by itself, right after the commit.
     pub arrivals: Vec<Arrival>,
     pub actions: Vec<Action>,
     /// Delete up to so many events that were accepted before this.
     pub prune: Option<(Time, u32)>,
-    /// Changes that commit by themselves.
-    pub errands: Vec<Errand>,
     pub look: Look,
 }
 
@@ -121,10 +121,10 @@ fn perform(store: &mut dyn Store, rules: &Rules, job: Job) -> Answer {
         }
     }
     let (changed, now) = (job.errands.iter().any(|errand| errand.changes), job.now);
-    apply(store, rules, now, job.arrivals, job.actions, job.prune, &mut answer);
     if let Some(now) = now {
         job.errands.into_iter().for_each(|errand| (errand.work)(store, now));
     }
+    apply(store, rules, now, job.arrivals, job.actions, job.prune, &mut answer);
     if answer.error.is_none() {
         answer.error = look(store, if changed { Look::All } else { job.look }, &mut answer).err();
     }
@@ -258,4 +258,70 @@ fn look(store: &mut dyn Store, look: Look, answer: &mut Answer) -> Result<(), St
         answer.due.extend(lanes);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::delivery::{LeaseRequest, Token};
+    use crate::endpoint::{EndpointName, Overrides, ProfileName};
+    use crate::store::sqlite::SqliteStore;
+    use crate::store::{NewEndpoint, NewEvent, Recipients};
+
+    const NOW: Time = Time::from_ms(1_793_491_200_000);
+
+    /// Whoever was told that an endpoint is paused must not see an attempt begin afterwards: the leases of the same job
+    /// are carried only after all of it.
+    #[test]
+    fn a_change_holds_for_the_leases_of_its_own_job() {
+        let mut store = SqliteStore::in_memory().unwrap();
+        let acme = NewEndpoint {
+            name: EndpointName::parse("acme").unwrap(),
+            url: "https://a.example/".to_owned(),
+            profile: ProfileName::Octamile,
+            subscriptions: vec![],
+            overrides: Overrides::default(),
+            keys: vec![],
+        };
+        let Ok([Reply::EndpointAdded(lane)]) =
+            <[Reply; 1]>::try_from(store.apply(NOW, &[Command::AddEndpoint(acme)]).unwrap())
+        else {
+            panic!("it is added")
+        };
+        let event = NewEvent {
+            id: crate::event::EventId::parse("one").unwrap(),
+            event_type: crate::event::EventType::parse("a.b").unwrap(),
+            content_type: "application/json".to_owned(),
+            digest: [0; 32],
+            recipients: Recipients::Endpoints(vec![lane]),
+            fingerprint: [0; 32],
+            once: None,
+            idempotency_key: None,
+            trace: None,
+            body: b"1".as_slice().into(),
+        };
+        store.apply(NOW, &[Command::Enqueue(event)]).unwrap();
+        let request = LeaseRequest {
+            lane,
+            limit: 8,
+            bytes: 1 << 20,
+            until: NOW + Span::from_seconds(25),
+            token: Token(1),
+            most_attempts: 11,
+        };
+        let pause = move |store: &mut dyn Store, now| {
+            let name = EndpointName::parse("acme").unwrap();
+            operations::pause_endpoint(store, now, &name).unwrap();
+        };
+        let job = Job {
+            now: Some(NOW),
+            actions: vec![Action::Lease(request)],
+            errands: vec![Errand { work: Box::new(pause), changes: true }],
+            ..Job::default()
+        };
+        let answer = perform(&mut store, &Rules::of(&Config::default()), job);
+        let [(_, Some(Reply::Leased(leased)))] = &answer.replies[..] else { panic!("{:?}", answer.replies) };
+        assert!(leased.leases.is_empty(), "an attempt would begin after the answer that nothing is sent");
+    }
 }

@@ -308,6 +308,11 @@ impl Work {
             self.desk.outcomes.send_modify(|moved| *moved += 1);
         }
         self.refusing(now, answer.refused_all);
+        let all = answer.all.map(|(endpoints, lanes)| (endpoints.into_iter().map(Arc::new).collect::<Vec<_>>(), lanes));
+        // What begins now follows the endpoints as they are now; those that went are kept for what was leased before.
+        for endpoint in all.iter().flat_map(|(endpoints, _)| endpoints) {
+            self.endpoints.insert(endpoint.id, endpoint.clone());
+        }
         for (action, reply) in answer.replies {
             let closed = self.witness.tell_of(&action, reply.as_ref(), &answer.buried, &self.endpoints);
             self.look = if closed { Look::All } else { self.look };
@@ -315,10 +320,10 @@ impl Work {
                 self.step(input);
             }
         }
-        if let Some((endpoints, lanes)) = answer.all {
+        if let Some((endpoints, lanes)) = all {
             let concurrency = self.config.delivery.concurrency_per_endpoint;
             let plans = endpoints.iter().map(|endpoint| exchange::plan(endpoint, concurrency)).collect();
-            self.endpoints = endpoints.into_iter().map(|endpoint| (endpoint.id, Arc::new(endpoint))).collect();
+            self.endpoints = endpoints.into_iter().map(|endpoint| (endpoint.id, endpoint)).collect();
             self.step(Input::Endpoints(plans));
             self.step(Input::Due(lanes));
         }

@@ -6,15 +6,20 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -165,21 +170,50 @@ where
             _ = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break,
             () = reached(&mut phase, Phase::Closing), if !told => {
                 told = true;
-                std::pin::Pin::new(&mut connection).graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
             }
         }
     }
     connection.into_parts().io.into_inner().linger(LINGER).await;
 }
 
-/// The router's answer, or a problem in place of a panic. While the daemon drains, each answer is its connection's last.
+/// A request's body that tells whether all of it was read.
+struct Watched {
+    body: Incoming,
+    ended: Arc<AtomicBool>,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.ended.store(true, Ordering::Relaxed);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The router's answer, or a problem in place of a panic. While the daemon drains, each answer is its connection's last; so
+/// is a refusal before the whole request was read, as nothing can follow on that connection, and its user is told so.
 async fn answer(
     mut router: Router,
     request: Request<Incoming>,
     peer: Peer,
     phases: watch::Receiver<Phase>,
 ) -> Result<Response, std::convert::Infallible> {
-    let mut request = request.map(Body::new);
+    let ended = Arc::new(AtomicBool::new(request.body().is_end_stream()));
+    let mut request = request.map(|body| Body::new(Watched { body, ended: ended.clone() }));
     request.extensions_mut().insert(peer);
     // Nothing that a panic may leave half done is used afterwards: the router is a clone of this request's own.
     let answered = AssertUnwindSafe(async move { router.call(request).await }).catch_unwind().await;
@@ -187,7 +221,8 @@ async fn answer(
         Ok(answered) => answered.into_response(),
         Err(_) => guard::headed(Problem::internal().into_response()).await,
     };
-    if *phases.borrow() > Phase::Serving {
+    let refused = response.status().is_client_error() || response.status().is_server_error();
+    if *phases.borrow() > Phase::Serving || (refused && !ended.load(Ordering::Relaxed)) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)

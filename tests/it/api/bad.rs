@@ -435,3 +435,25 @@ fn heads_that_are_huge_or_nonsense_are_refused() {
     assert_eq!(stand.stored(), (0, 0));
     stand.stop();
 }
+
+/// A connection on which nothing can follow says so, or the next request of its user would fail for no reason it can see.
+#[test]
+fn a_refusal_before_the_body_was_read_closes_the_connection_and_says_so() {
+    let stand = Stand::new();
+    stand.add_hopeless("acme");
+    let mut wire = stand.api.connect();
+    wire.send(stand.api.head("POST", "/v1/events", &[("content-type", "text/plain")], Some(2)));
+    let reply = wire.reply().unwrap();
+    reply.problem(415, "unsupported-media-type");
+    assert_eq!(reply.header("connection"), Some("close"));
+    // Where all of it was read, the connection is kept.
+    let mut wire = stand.api.connect();
+    for _ in 0..2 {
+        let head = stand.api.head("POST", "/v1/events", &[("content-type", "application/json")], Some(2));
+        wire.send(head + "[]");
+        let reply = wire.reply().unwrap();
+        reply.problem(422, "invalid-envelope");
+        assert_eq!(reply.header("connection"), None);
+    }
+    stand.stop();
+}

@@ -15,8 +15,8 @@ use crate::endpoint::EndpointId;
 use crate::store::{Reply, Store, StoreError};
 
 pub use endpoint::{
-    Edit, OverridesEdit, add_endpoint, check_endpoint, edit_endpoint, generate, pause_endpoint, remove_endpoint,
-    resume_endpoint, rotate_keys, scheme_of,
+    Edit, OverridesEdit, add_endpoint, bury, check_endpoint, close_endpoint, edit_endpoint, generate, pause_endpoint,
+    remove_endpoint, resume_endpoint, rotate_keys, scheme_of,
 };
 pub use enqueue::{Accepted, Checked, Intake, New, Owed, Submission, Target, endpoint, enqueue, idempotency_key};
 

@@ -346,8 +346,16 @@ pub(super) async fn remove_endpoint(
     Path(text): Path<String>,
 ) -> Result<Json<RemovedAnswer>, Problem> {
     let name = name(&text)?;
-    let ended = api.handle.change(move |store, now| operations::remove_endpoint(store, now, &name)).await??;
-    Ok(Json(RemovedAnswer { removed: text, ended }))
+    let named = name.clone();
+    let owed = api.handle.look(move |store, _| {
+        let endpoint = operations::endpoint(store, &named)?;
+        Ok::<_, Refused>(store.owed(endpoint.id)?)
+    });
+    let owed = owed.await??;
+    let lane = api.handle.change(move |store, now| operations::close_endpoint(store, now, &name)).await??;
+    // In parts, so that other endpoints' work fits in between. It is removed: if this fails, the daemon ends the rest.
+    while let Ok(Ok(1..)) = api.handle.change(move |store, now| operations::bury(store, now, lane)).await {}
+    Ok(Json(RemovedAnswer { removed: text, ended: owed.pending - owed.in_flight }))
 }
 
 /// Send nothing to an endpoint for now. What it is owed waits.

@@ -370,7 +370,9 @@ impl Work {
         }
         if let Some(since) = self.failing_since.take() {
             self.last_error = None;
-            self.desk.health.send_replace(Health::default());
+            if self.refusing_since.is_none() {
+                self.desk.health.send_replace(Health::default());
+            }
             tell(&Notice::StoreWell { after: now.since(since) });
         }
     }

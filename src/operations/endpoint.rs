@@ -7,7 +7,9 @@ use zeroize::Zeroizing;
 
 use super::{Refused, Rules, endpoint, one};
 use crate::courier::guard;
-use crate::endpoint::{Endpoint, EndpointName, EndpointState, Key, Overrides, ProfileName, Scheme, Success};
+use crate::endpoint::{
+    Endpoint, EndpointId, EndpointName, EndpointState, Key, Overrides, ProfileName, Scheme, Success,
+};
 use crate::event::{EventType, Subscription};
 use crate::provider;
 use crate::request;
@@ -84,20 +86,32 @@ fn check_subscriptions(profile: ProfileName, subscriptions: &[Subscription]) -> 
 ///
 /// Deliveries in flight at that moment are ended by the daemon when their attempt has ended.
 pub fn remove_endpoint(store: &mut dyn Store, now: Time, name: &EndpointName) -> Result<u64, Refused> {
-    const AT_ONCE: u32 = 1000;
-    let endpoint = endpoint(store, name)?;
-    match one(store.apply(now, &[Command::RemoveEndpoint(endpoint.id)])?) {
-        Reply::Done(_) => {}
-        Reply::Refused(_) => return Err(Refused::Unknown(format!("{name} was removed at this moment by another"))),
-        other => unreachable!("{other:?} does not answer a removed endpoint"),
-    }
+    let lane = close_endpoint(store, now, name)?;
     let mut ended = 0;
     loop {
-        match one(store.apply(now, &[Command::Bury { lane: endpoint.id, limit: AT_ONCE }])?) {
-            Reply::Done(0) => return Ok(ended),
-            Reply::Done(count) => ended += count,
-            other => unreachable!("{other:?} does not answer a burial"),
+        match bury(store, now, lane)? {
+            0 => return Ok(ended),
+            count => ended += count,
         }
+    }
+}
+
+/// The first part of a removal: nothing more is owed or sent to it. What it was owed is ended by `bury`, or by the daemon.
+pub fn close_endpoint(store: &mut dyn Store, now: Time, name: &EndpointName) -> Result<EndpointId, Refused> {
+    let endpoint = endpoint(store, name)?;
+    match one(store.apply(now, &[Command::RemoveEndpoint(endpoint.id)])?) {
+        Reply::Done(_) => Ok(endpoint.id),
+        Reply::Refused(_) => Err(Refused::Unknown(format!("{name} was removed at this moment by another"))),
+        other => unreachable!("{other:?} does not answer a removed endpoint"),
+    }
+}
+
+/// Ends some of what a removed endpoint was owed, in one commit; answers how many, 0 after the last.
+pub fn bury(store: &mut dyn Store, now: Time, lane: EndpointId) -> Result<u64, Refused> {
+    const AT_ONCE: u32 = 500;
+    match one(store.apply(now, &[Command::Bury { lane, limit: AT_ONCE }])?) {
+        Reply::Done(count) => Ok(count),
+        other => unreachable!("{other:?} does not answer a burial"),
     }
 }
 
@@ -186,7 +200,8 @@ pub fn pause_endpoint(store: &mut dyn Store, now: Time, name: &EndpointName) -> 
     change(store, now, &known, Command::Pause(known.id))
 }
 
-/// What it is owed is sent again, whether a person paused it or it disabled itself.
+/// What it is owed is sent again, whether a person paused it or it disabled itself. What was ended because it disabled itself
+/// stays ended; a replay begins it anew.
 pub fn resume_endpoint(store: &mut dyn Store, now: Time, name: &EndpointName) -> Result<Endpoint, Refused> {
     let known = endpoint(store, name)?;
     change(store, now, &known, Command::Resume(known.id))

@@ -3,6 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use postrider::endpoint::EndpointName;
+use postrider::store::Store;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
@@ -274,5 +276,20 @@ fn a_removed_endpoint_ends_what_it_is_owed_and_frees_its_name() {
     assert!(dead["reason"].as_str().is_some(), "{dead}");
     stand.api.post("/v1/events", &envelope("next", "acme", "1")).problem(422, "unknown-endpoint");
     stand.add_hopeless("acme");
+    stand.stop();
+}
+
+/// It is ended in parts, and all of it before the answer.
+#[test]
+fn a_long_backlog_goes_with_its_endpoint() {
+    let stand = Stand::new();
+    stand.add_hopeless("acme");
+    stand.api.post("/v1/endpoints/acme/pause", "").expect(200);
+    let endpoint = stand.home.store().endpoint_named(&EndpointName::parse("acme").unwrap()).unwrap().unwrap();
+    stand.home.enqueue_many("owed", 2600, &endpoint);
+    let removed = stand.api.ask("DELETE", "/v1/endpoints/acme", &[], b"").expect(200);
+    assert_eq!(removed["ended"], 2600);
+    let counts = stand.home.counts();
+    assert_eq!((counts.pending, counts.dead), (0, 2600));
     stand.stop();
 }

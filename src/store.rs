@@ -62,6 +62,10 @@ pub trait Store: Send {
     /// The outcome log after number `after`, oldest first, at most `limit` of it.
     fn outcomes(&mut self, after: i64, limit: u32) -> Result<Outcomes, StoreError>;
 
+    /// Calls `questions` once; all that it asks is answered from one snapshot, whatever others commit meanwhile. It must
+    /// not change anything.
+    fn at_one_moment(&mut self, questions: &mut dyn FnMut(&mut dyn Store)) -> Result<(), StoreError>;
+
     /// How much of everything there is.
     fn counts(&mut self, now: Time) -> Result<Counts, StoreError>;
 }

@@ -90,17 +90,21 @@ impl Source for Local<'_> {
     }
 
     fn show(&mut self, id: &str, with_body: bool) -> Result<ShownAnswer, Failure> {
-        let store = self.existing()?;
-        let subject = look::find(store, id)?;
-        Ok(ShownAnswer::new(&show::show(store, &subject)?, with_body))
+        let shown = look::at_one_moment(self.existing()?, |store| {
+            let subject = look::find(store, id)?;
+            show::show(store, &subject)
+        })?;
+        Ok(ShownAnswer::new(&shown?, with_body))
     }
 
     fn why(&mut self, id: &str) -> Result<ExplainedAnswer, Failure> {
         let around = Around { daemon: self.daemon(), concurrency: self.concurrency() };
         let now = self.context.now();
-        let store = self.existing()?;
-        let subject = look::find(store, id)?;
-        Ok(why(store, now, &around, &subject)?.into())
+        let explained = look::at_one_moment(self.existing()?, |store| {
+            let subject = look::find(store, id)?;
+            why(store, now, &around, &subject)
+        })?;
+        Ok(explained?.into())
     }
 
     fn status(&mut self) -> Result<Option<StatusAnswer>, Failure> {
@@ -218,7 +222,8 @@ impl Source for Local<'_> {
 
     fn delivery(&mut self, id: &str) -> Result<Option<ShownDelivery>, Failure> {
         let Some(id) = DeliveryId::parse(id) else { return Ok(None) };
-        Ok(show::delivery(self.existing()?, id)?.as_ref().map(ShownDelivery::from))
+        let shown = look::at_one_moment(self.existing()?, |store| show::delivery(store, id))??;
+        Ok(shown.as_ref().map(ShownDelivery::from))
     }
 
     fn pace(&self) -> Duration {

@@ -269,9 +269,21 @@ fn answer(inbox: &Mutex<Receiver<Question>>, open: impl Fn() -> Result<SqliteSto
                 }
             }
         }
-        let asked = std::panic::AssertUnwindSafe(|| question(Ok(store.as_mut().expect("opened just now"))));
+        let known = store.as_mut().expect("opened just now");
+        let mut question = Some(question);
+        let asked = std::panic::AssertUnwindSafe(|| {
+            known.at_one_moment(&mut |store| {
+                if let Some(question) = question.take() {
+                    question(Ok(store));
+                }
+            })
+        });
         // Whoever asked is told that the answer will not come; the others keep their thread.
-        if std::panic::catch_unwind(asked).is_err() {
+        let answered = std::panic::catch_unwind(asked);
+        if let (Ok(Err(error)), Some(question)) = (&answered, question) {
+            question(Err(error.clone().into()));
+        }
+        if !matches!(answered, Ok(Ok(()))) {
             store = None;
         }
     }

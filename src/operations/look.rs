@@ -64,6 +64,13 @@ pub fn find(store: &mut dyn Store, text: &str) -> Result<Subject, Refused> {
     Err(missing(store, text, number.is_some())?)
 }
 
+/// Asks several questions of one snapshot, so that their answers fit together whatever is recorded meanwhile.
+pub fn at_one_moment<T>(store: &mut dyn Store, ask: impl FnOnce(&mut dyn Store) -> T) -> Result<T, StoreError> {
+    let (mut ask, mut answer) = (Some(ask), None);
+    store.at_one_moment(&mut |store| answer = ask.take().map(|ask| ask(store)))?;
+    Ok(answer.expect("a store asks once"))
+}
+
 /// What is asked about if it is there; else the same refusal as `find` has.
 pub fn there(store: &mut dyn Store, subject: Subject) -> Result<Subject, Refused> {
     let (found, text, is_delivery) = match &subject {

@@ -114,6 +114,12 @@ impl Store for MemoryStore {
         Ok(self.state().events.get(id).map(|kept| Event::clone(&kept.event)))
     }
 
+    /// Another handle may change it in between: the reference is for those who take turns.
+    fn at_one_moment(&mut self, questions: &mut dyn FnMut(&mut dyn Store)) -> Result<(), StoreError> {
+        questions(self);
+        Ok(())
+    }
+
     fn deliveries(&mut self, filter: &Filter, page: Page) -> Result<Vec<Listed>, StoreError> {
         let state = self.state();
         let newest_first = state.deliveries.values().rev();

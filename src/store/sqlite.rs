@@ -158,7 +158,40 @@ impl Store for SqliteStore {
         self.read(|connection| read::outcomes(connection, after, limit))
     }
 
+    fn at_one_moment(&mut self, questions: &mut dyn FnMut(&mut dyn Store)) -> Result<(), StoreError> {
+        self.read(|connection| connection.execute_batch("SAVEPOINT moment"))?;
+        questions(self);
+        self.read(|connection| connection.execute_batch("RELEASE moment"))
+    }
+
     fn counts(&mut self, now: Time) -> Result<Counts, StoreError> {
         self.read(|connection| read::counts(connection, now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Scope;
+
+    #[test]
+    fn what_is_asked_at_one_moment_does_not_see_what_others_commit_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("postrider.db");
+        let (mut store, mut other) = (SqliteStore::open(&path).unwrap(), SqliteStore::open(&path).unwrap());
+        let now = Time::from_ms(1_793_491_200_000);
+        let mut seen = Vec::new();
+        store
+            .at_one_moment(&mut |store| {
+                seen.push(store.tokens().unwrap().len());
+                let token = Command::AddToken { name: "shop".to_owned(), hash: [7; 32], scope: Scope::Read };
+                other.apply(now, &[token]).unwrap();
+                // Questions that take a snapshot of their own may stand within.
+                store.counts(now).unwrap();
+                seen.push(store.tokens().unwrap().len());
+            })
+            .unwrap();
+        assert_eq!((seen, store.tokens().unwrap().len()), (vec![0, 0], 1));
+        store.apply(now, &[Command::RemoveToken { name: "shop".to_owned() }]).unwrap();
     }
 }

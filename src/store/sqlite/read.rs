@@ -124,12 +124,28 @@ pub(super) fn event(db: &Connection, id: &EventId) -> rusqlite::Result<Option<Ev
     db.prepare_cached(&sql)?.query_row([id.as_str()], codec::event).optional()
 }
 
+/// While this lives, the connection sees the store as it is at its first question. May stand within another.
+pub(super) struct Snapshot<'a>(&'a Connection);
+
+impl<'a> Snapshot<'a> {
+    pub(super) fn of(db: &'a Connection) -> rusqlite::Result<Self> {
+        db.execute_batch("SAVEPOINT snapshot")?;
+        Ok(Snapshot(db))
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        // Nothing was written: there is nothing that could fail to be kept.
+        let _ = self.0.execute_batch("RELEASE snapshot");
+    }
+}
+
 /// Walks down the ids, or down an index where that is shorter: no filter reads the events' bodies, or more than once
 /// through the narrow rows of the deliveries.
 pub(super) fn deliveries(db: &Connection, filter: &Filter, page: Page) -> rusqlite::Result<Vec<Listed>> {
     // One snapshot for all the questions that make one answer.
-    let transaction = db.unchecked_transaction()?;
-    let db = &*transaction;
+    let _snapshot = Snapshot::of(db)?;
     let lowest = match filter.since {
         Some(since) => match first_since(db, since)? {
             Some(lowest) => Some(lowest),
@@ -297,8 +313,8 @@ pub(super) fn attempts(db: &Connection, delivery: DeliveryId) -> rusqlite::Resul
 
 /// Counts entries of the lane's index, and reads the rows of its end only.
 pub(super) fn owed(db: &Connection, lane: EndpointId) -> rusqlite::Result<LaneOwed> {
-    let transaction = db.unchecked_transaction()?;
-    let count = |sql: &str| transaction.prepare_cached(sql)?.query_row([lane.0], |row| row.get::<_, u64>(0));
+    let _snapshot = Snapshot::of(db)?;
+    let count = |sql: &str| db.prepare_cached(sql)?.query_row([lane.0], |row| row.get::<_, u64>(0));
     let pending = count("SELECT count(*) FROM delivery WHERE state = 'pending' AND endpoint_id = ?1")?;
     let in_flight = count("SELECT count(*) FROM delivery WHERE token IS NOT NULL AND +endpoint_id = ?1")?;
     let sql = format!(
@@ -307,8 +323,7 @@ pub(super) fn owed(db: &Connection, lane: EndpointId) -> rusqlite::Result<LaneOw
         codec::DELIVERY_COLUMNS,
         LaneOwed::TAIL
     );
-    let tail =
-        transaction.prepare_cached(&sql)?.query_map([lane.0], codec::delivery)?.collect::<rusqlite::Result<_>>()?;
+    let tail = db.prepare_cached(&sql)?.query_map([lane.0], codec::delivery)?.collect::<rusqlite::Result<_>>()?;
     Ok(LaneOwed { pending, in_flight, tail })
 }
 
@@ -326,11 +341,11 @@ pub(super) fn by_key(db: &Connection, key: &[u8; 32]) -> rusqlite::Result<Option
 
 pub(super) fn outcomes(db: &Connection, after: i64, limit: u32) -> rusqlite::Result<Outcomes> {
     // One snapshot: the list then reaches `last`, or its limit.
-    let transaction = db.unchecked_transaction()?;
-    let end = |sql: &str| transaction.prepare_cached(sql)?.query_row([], |row| row.get::<_, Option<i64>>(0));
+    let _snapshot = Snapshot::of(db)?;
+    let end = |sql: &str| db.prepare_cached(sql)?.query_row([], |row| row.get::<_, Option<i64>>(0));
     let last = end("SELECT max(seq) FROM outcome")?.unwrap_or(0);
     let first_kept = end("SELECT min(seq) FROM outcome")?.unwrap_or(last + 1);
-    let mut statement = transaction.prepare_cached(
+    let mut statement = db.prepare_cached(
         "SELECT o.seq, o.at, o.delivery_id, o.state, d.endpoint_id, e.name, e.type, a.number, a.started_at,
              a.finished_at, a.outcome, a.status, a.late, a.stage, a.detail, a.dns_us, a.connect_us, a.tls_us,
              a.first_byte_us, a.total_us, a.remote, a.resent, a.location, x'' AS answer
@@ -358,8 +373,8 @@ pub(super) fn outcomes(db: &Connection, after: i64, limit: u32) -> rusqlite::Res
 
 pub(super) fn counts(db: &Connection, now: Time) -> rusqlite::Result<Counts> {
     // One snapshot for all of them; each but the totals reads a partial index.
-    let transaction = db.unchecked_transaction()?;
-    let count = |sql: &str| transaction.query_row(sql, [], |row| row.get::<_, u64>(0));
+    let _snapshot = Snapshot::of(db)?;
+    let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, u64>(0));
     let pending = count("SELECT count(*) FROM delivery WHERE state = 'pending'")?;
     let dead = count("SELECT count(*) FROM delivery WHERE state = 'dead'")?;
     let cancelled = count("SELECT count(*) FROM delivery WHERE state = 'cancelled'")?;
@@ -368,12 +383,12 @@ pub(super) fn counts(db: &Connection, now: Time) -> rusqlite::Result<Counts> {
     let events = count("SELECT count(*) FROM event")?;
     // The leased ones are few, and without their token's column the index has all that is asked.
     let waiting = "state = 'pending' AND id NOT IN (SELECT id FROM delivery WHERE token IS NOT NULL)";
-    let (due, oldest_due) = transaction.query_row(
+    let (due, oldest_due) = db.query_row(
         &format!("SELECT count(*), min(due_at) FROM delivery WHERE {waiting} AND due_at <= ?1"),
         [now.ms()],
         |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)),
     )?;
-    let next_due: Option<i64> = transaction.query_row(
+    let next_due: Option<i64> = db.query_row(
         &format!("SELECT min(due_at) FROM delivery WHERE {waiting} AND due_at > ?1"),
         [now.ms()],
         |row| row.get(0),

@@ -280,7 +280,7 @@ impl From<Refused> for Problem {
     }
 }
 
-/// JSON with nothing that could steer a terminal, of an answer that has a schema.
+/// An answer that has a schema, as JSON.
 pub(crate) struct Json<T>(pub T);
 
 impl<T: Serialize> IntoResponse for Json<T> {

@@ -1,6 +1,7 @@
 //! Profiles: a provider's promises as data, each value with the document that states it.
 //! What one endpoint overrides is laid over its profile here, once, into `Terms`; nothing else decides by provider.
 
+pub mod dice;
 pub mod ensuro;
 pub mod octamile;
 mod payload;
@@ -9,7 +10,9 @@ pub mod standard;
 use crate::endpoint::{Endpoint, Overrides, ProfileName, Scheme, Success};
 use crate::event::EventType;
 use crate::schedule::Schedule;
-use crate::time::Span;
+use crate::time::{Span, Time};
+use dice::Dice;
+use octamile::certificate::Kind;
 
 /// A provider's side of the contract.
 #[derive(Clone, Debug)]
@@ -112,6 +115,38 @@ pub fn type_of_body(name: ProfileName, body: &[u8]) -> Option<EventType> {
         ProfileName::Ensuro => ensuro::type_of_body(body),
         ProfileName::Octamile => octamile::type_of_body(body),
         ProfileName::Standard => None,
+    }
+}
+
+/// The types of a profile; none where every type will do.
+pub fn types(name: ProfileName) -> &'static [&'static str] {
+    match name {
+        ProfileName::Ensuro => ensuro::TYPES,
+        ProfileName::Octamile => octamile::TYPES,
+        ProfileName::Standard => &[],
+    }
+}
+
+/// A made-up notification of this type: compact JSON that passes `check`. The same draws and the same time give the
+/// same bytes. Fails with a sentence that lists the types, if the profile has no such one.
+pub fn sample(name: ProfileName, event_type: &EventType, dice: &mut Dice, now: Time) -> Result<Vec<u8>, String> {
+    let made = match name {
+        ProfileName::Ensuro => ensuro::sample::notification(event_type.as_str(), dice, now),
+        ProfileName::Octamile => octamile::sample::notification(event_type.as_str(), dice, Kind::Png, None),
+        ProfileName::Standard => Some(standard::sample(event_type, dice, now)),
+    };
+    match made {
+        Some(made) => Ok(made.to_string().into_bytes()),
+        None => Err(unknown_type(name, event_type.as_str())),
+    }
+}
+
+/// The sentence for a type that the profile does not have.
+pub fn unknown_type(name: ProfileName, event_type: &str) -> String {
+    let types = types(name);
+    match payload::nearest(event_type, types.iter().copied()) {
+        Some(near) => format!("{name} has no type {event_type:?}; is {near} meant? It has {}", types.join(", ")),
+        None => format!("{name} has no type {event_type:?}; it has {}", types.join(", ")),
     }
 }
 

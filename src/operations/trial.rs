@@ -1,16 +1,16 @@
-//! The event that an endpoint is tried with: given, or a sample of what its profile sends. It is never stored.
+//! The event that an endpoint is tried with: given, or made up as what its profile sends. It is never stored.
 
 use super::Refused;
 use super::enqueue::fresh_id;
 use crate::endpoint::{Endpoint, ProfileName};
 use crate::event::{Event, EventType};
 use crate::provider;
+use crate::provider::dice::Dice;
 use crate::signature;
 use crate::time::Time;
 
 /// What a standard endpoint is sent when nothing else is said.
 const STANDARD_TYPE: &str = "postrider.test";
-const STANDARD_SAMPLE: &str = r#"{"type":"postrider.test","data":{"message":"a test of this endpoint"}}"#;
 
 /// Checked by the payload rules of the endpoint's profile, as every event.
 pub fn event(
@@ -23,7 +23,7 @@ pub fn event(
     let event_type = event_type.or(named).unwrap_or_else(|| usual_type(endpoint.profile));
     let body = match body {
         Some(body) => body,
-        None => sample(endpoint.profile, &event_type)?.as_bytes().to_vec(),
+        None => provider::sample(endpoint.profile, &event_type, &mut fresh_dice()?, now).map_err(Refused::Invalid)?,
     };
     provider::check(endpoint.profile, &event_type, &body)
         .map_err(|what| Refused::Invalid(format!("{}: {what}", endpoint.profile)))?;
@@ -38,22 +38,15 @@ pub fn event(
     })
 }
 
-fn usual_type(profile: ProfileName) -> EventType {
-    let text = match profile {
-        ProfileName::Ensuro => provider::ensuro::TYPES[0],
-        ProfileName::Octamile => provider::octamile::TYPES[0],
-        ProfileName::Standard => STANDARD_TYPE,
-    };
-    EventType::parse(text).expect("a profile's types are types")
+/// Dice that nobody has thrown yet.
+pub fn fresh_dice() -> Result<Dice, Refused> {
+    getrandom::u64()
+        .map(Dice::new)
+        .map_err(|error| Refused::Invalid(format!("the machine gives no random numbers: {error}")))
 }
 
-fn sample(profile: ProfileName, event_type: &EventType) -> Result<&'static str, Refused> {
-    let (sample, types) = match profile {
-        ProfileName::Ensuro => (provider::ensuro::sample(event_type.as_str()), provider::ensuro::TYPES.join(", ")),
-        ProfileName::Octamile => {
-            (provider::octamile::sample(event_type.as_str()), provider::octamile::TYPES.join(", "))
-        }
-        ProfileName::Standard => (Some(STANDARD_SAMPLE), String::new()),
-    };
-    sample.ok_or_else(|| Refused::Invalid(format!("there is no sample of {event_type}; {profile} has {types}")))
+/// What a profile sends when nothing else is said.
+pub fn usual_type(profile: ProfileName) -> EventType {
+    let text = provider::types(profile).first().copied().unwrap_or(STANDARD_TYPE);
+    EventType::parse(text).expect("a profile's types are types")
 }

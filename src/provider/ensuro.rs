@@ -2,6 +2,12 @@
 //! Source of every constant and rule below: Ensuro, "Callback notifications". The rules hold a body to what all the
 //! document's samples share; further fields pass, for Ensuro adds to its policies over time.
 
+mod amount;
+pub mod notice;
+pub mod policy;
+mod quote;
+pub mod sample;
+
 use serde_json::{Map, Value};
 
 use super::payload::{self, found, shown};
@@ -169,21 +175,6 @@ pub fn check(event_type: &EventType, body: &[u8]) -> Result<Checked, String> {
 /// `type`, as the body has it.
 pub fn type_of_body(body: &[u8]) -> Option<EventType> {
     EventType::parse(payload::object(body).ok()?.get("type")?.as_str()?).ok()
-}
-
-/// One whole notification of this type, to try a receiver with; `None` for a type that is not in `TYPES`.
-pub fn sample(event_type: &str) -> Option<&'static str> {
-    match event_type {
-        "policy/creation" => Some(include_str!("ensuro/policy-creation.json")),
-        "policy/creation/failed" => Some(include_str!("ensuro/policy-creation-failed.json")),
-        "policy/resolution" => Some(include_str!("ensuro/policy-resolution.json")),
-        "policy/resolution/failed" => Some(include_str!("ensuro/policy-resolution-failed.json")),
-        "policy/cancellation" => Some(include_str!("ensuro/policy-cancellation.json")),
-        "policy/cancellation/failed" => Some(include_str!("ensuro/policy-cancellation-failed.json")),
-        "policy/replacement" => Some(include_str!("ensuro/policy-replacement.json")),
-        "policy/replacement/failed" => Some(include_str!("ensuro/policy-replacement-failed.json")),
-        _ => None,
-    }
 }
 
 /// `{"type", "policy"}`, where `what` is what happened to the policy.

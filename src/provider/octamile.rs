@@ -2,6 +2,10 @@
 //! Source of every constant and rule below: Octamile, "Webhook Reference". What that page leaves open (retries, names
 //! of event types) is postrider's own and says so.
 
+pub mod certificate;
+pub mod notice;
+pub mod sample;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
@@ -12,6 +16,7 @@ use crate::endpoint::{ProfileName, Success};
 use crate::event::EventType;
 use crate::schedule::Schedule;
 use crate::time::Span;
+use certificate::Kind;
 
 /// Our names for status "a" and status "d": the document gives its notifications none.
 pub const TYPES: &[&str] = &[APPROVED, DECLINED];
@@ -81,15 +86,6 @@ pub fn type_of_body(body: &[u8]) -> Option<EventType> {
     }
 }
 
-/// One whole notification of this type, to try a receiver with; `None` for a type that is not in `TYPES`.
-pub fn sample(event_type: &str) -> Option<&'static str> {
-    match event_type {
-        APPROVED => Some(include_str!("octamile/policy-approved.json")),
-        DECLINED => Some(include_str!("octamile/policy-declined.json")),
-        _ => None,
-    }
-}
-
 fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<&'a str, String> {
     match fields.get(name) {
         Some(Value::String(text)) => Ok(text),
@@ -150,11 +146,8 @@ fn check_certificate(approved: bool, fields: &Map<String, Value>) -> Result<(), 
         };
     }
     let (certificate, kind) = (text(fields, "crtfct")?, text(fields, "crtfctType")?);
-    let beginning: &[u8] = match kind {
-        "jpg" => b"\xff\xd8\xff",
-        "png" => b"\x89PNG\r\n\x1a\n",
-        "pdf" => b"%PDF-",
-        other => return Err(format!("crtfctType must be \"jpg\", \"png\" or \"pdf\", not {}", shown(other))),
+    let Ok(kind) = Kind::parse(kind) else {
+        return Err(format!("crtfctType must be \"jpg\", \"png\" or \"pdf\", not {}", shown(kind)));
     };
     let Ok(decoded) = STANDARD.decode(certificate) else {
         return Err(format!(
@@ -165,9 +158,12 @@ fn check_certificate(approved: bool, fields: &Map<String, Value>) -> Result<(), 
     if decoded.is_empty() {
         return Err("crtfct must hold the certificate, and is empty".to_owned());
     }
-    match decoded.starts_with(beginning) {
+    match decoded.starts_with(kind.beginning()) {
         true => Ok(()),
-        false => Err(format!("crtfctType says {kind}, but crtfct does not begin as a {kind} file does")),
+        false => {
+            let kind = kind.as_str();
+            Err(format!("crtfctType says {kind}, but crtfct does not begin as a {kind} file does"))
+        }
     }
 }
 

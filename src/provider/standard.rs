@@ -1,10 +1,15 @@
 //! Standard Webhooks 1.0.0, for every receiver that is neither Ensuro's nor Octamile's.
 //! It promises nothing about a body but that there is one: type, content type and bytes are the sender's.
 
+use serde_json::{Value, json};
+
+use super::dice::Dice;
 use super::{Checked, Profile};
+use crate::calendar::rfc3339;
 use crate::endpoint::{ProfileName, Scheme, Success};
+use crate::event::EventType;
 use crate::schedule::Schedule;
-use crate::time::Span;
+use crate::time::{Span, Time};
 
 /// Payloads are "usually smaller than 20kb".
 /// Source: Standard Webhooks 1.0.0, "Payload size".
@@ -54,6 +59,20 @@ pub fn check(body: &[u8]) -> Result<Checked, String> {
         checked.warnings.push("the body is not UTF-8: some of the official libraries cannot verify it".to_owned());
     }
     Ok(checked)
+}
+
+/// A made-up payload in the form that the document recommends: `{"type", "timestamp", "data"}`.
+/// Source: Standard Webhooks 1.0.0, "Payload structure".
+pub fn sample(event_type: &EventType, dice: &mut Dice, now: Time) -> Value {
+    json!({
+        "type": event_type.as_str(),
+        "timestamp": rfc3339(now),
+        "data": {
+            "id": format!("obj_{}", dice.alphanumeric(20)),
+            "message": "a test of this endpoint",
+            "amount": format!("{}.{:02}", dice.between(1, 999), dice.below(100)),
+        },
+    })
 }
 
 #[cfg(test)]

@@ -93,6 +93,15 @@ pub fn read_address(text: &[u8]) -> Result<Address, String> {
 pub struct Address([u8; 20]);
 
 impl Address {
+    /// Of nobody in particular.
+    pub const fn new(bytes: [u8; 20]) -> Self {
+        Address(bytes)
+    }
+
+    pub const fn bytes(&self) -> &[u8; 20] {
+        &self.0
+    }
+
     /// The last 20 bytes of the Keccak-256 of the uncompressed public key.
     fn of(key: &VerifyingKey) -> Self {
         let point = key.to_sec1_point(false);
@@ -119,6 +128,11 @@ impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
+}
+
+/// Ethereum's hash.
+pub fn keccak256(bytes: &[u8]) -> [u8; 32] {
+    Keccak256::digest(bytes).into()
 }
 
 /// What is signed: personal_sign of the 64 lower-case hex digits of the body's SHA-256, a text and not 32 bytes.

@@ -13,6 +13,11 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use postrider::endpoint::ProfileName;
+use postrider::event::EventType;
+use postrider::provider;
+use postrider::provider::dice::Dice;
+use postrider::time::Time;
 use serde_json::Value;
 
 const SECRET: &str = "T0pS3cretOfNobody";
@@ -26,8 +31,13 @@ const TOKEN: &str = "t0k3nInAnUrl";
 const HIDDEN: [&str; 5] = [SECRET, KEY, V1, V1A, TOKEN];
 
 const LENIENT: &str = "[safety]\nallow_http = true\nallow_addresses = [\"127.0.0.0/8\"]\n";
-const POLICY: &str = include_str!("../../src/provider/ensuro/policy-creation.json");
-const DECLINED: &str = include_str!("../../src/provider/octamile/policy-declined.json");
+
+/// The same notification for every test: of 2026-11-01.
+fn sample(profile: ProfileName, event_type: &str) -> String {
+    let event_type = EventType::parse(event_type).unwrap();
+    let body = provider::sample(profile, &event_type, &mut Dice::new(1), Time::from_ms(1_793_491_200_000));
+    String::from_utf8(body.unwrap()).unwrap()
+}
 
 /// A folder with a configuration, secrets and bodies, in which postrider is run.
 struct Place(tempfile::TempDir);
@@ -47,8 +57,8 @@ impl Place {
         place.write("key", KEY);
         place.write("v1", V1);
         place.write("v1a", V1A);
-        place.write("body.json", POLICY);
-        place.write("declined.json", DECLINED);
+        place.write("body.json", sample(ProfileName::Ensuro, "policy/creation"));
+        place.write("declined.json", sample(ProfileName::Octamile, "policy/declined"));
         place
     }
 
@@ -294,7 +304,7 @@ fn pipes_get_no_colours() {
 #[test]
 fn an_accepted_id_is_answered_whatever_became_of_its_endpoint_and_the_rules() {
     let place = Place::new().with_acme();
-    place.write("body.json", postrider::provider::ensuro::sample("policy/creation").unwrap());
+    place.write("body.json", sample(ProfileName::Ensuro, "policy/creation"));
     let enqueue = "enqueue --endpoint acme --id order-1 body.json";
     let first = place.json(enqueue);
     place.done("endpoint remove acme --yes");

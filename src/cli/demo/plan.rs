@@ -2,11 +2,9 @@
 //! The schedule is the real one with every wait divided by `FASTER`; nothing else about the profiles is changed, but
 //! that the hanging receiver is waited for only as long as `PATIENCE`.
 
-use std::sync::Arc;
-
 use super::receiver::{REFUSALS, Receivers, Role, Score};
+use crate::cli::Failure;
 use crate::cli::output::note;
-use crate::cli::{Exit, Failure};
 use crate::config::Config;
 use crate::delivery::{Attempt, DeadReason, DeliveryId, DeliveryState, Outcome};
 use crate::endpoint::{EndpointName, Overrides, ProfileName};
@@ -154,7 +152,7 @@ pub fn submit(store: &mut dyn Store, config: &Config, receivers: &Receivers, now
         }
     }
     let mut rows = Vec::new();
-    for submission in submissions(receivers)? {
+    for submission in submissions(receivers, now)? {
         let digest = signature::digest(&submission.body);
         let accepted = operations::enqueue(store, &rules, now, submission)?;
         for owed in accepted.deliveries {
@@ -209,39 +207,33 @@ fn overrides(role: Role) -> Overrides {
 }
 
 /// All notifications of both providers, and one that is neither's.
-fn submissions(receivers: &Receivers) -> Result<Vec<Submission>, Failure> {
-    let submission = |event_type: &str, body: &str, target: Target| Submission {
+fn submissions(receivers: &Receivers, now: Time) -> Result<Vec<Submission>, Failure> {
+    let submission = |event_type: &str, body: Vec<u8>, target: Target| Submission {
         idempotency_key: None,
         trace: None,
         id: None,
         event_type: Some(EventType::parse(event_type).expect("it is an event type")),
         content_type: None,
-        body: Arc::from(body.as_bytes()),
+        body: body.into(),
         target,
+    };
+    // A transaction's status changes once, so every run has transactions of its own.
+    let mut dice = operations::trial::fresh_dice()?;
+    let mut sample = |profile: ProfileName, event_type: &str| {
+        let event_type = EventType::parse(event_type).expect("it is an event type");
+        provider::sample(profile, &event_type, &mut dice, now).expect("the profile has this type")
     };
     let mut all = Vec::new();
     for event_type in ensuro::TYPES {
-        let body = ensuro::sample(event_type).expect("every type has a sample");
-        all.push(submission(event_type, body, Target::Subscribers));
+        all.push(submission(event_type, sample(ProfileName::Ensuro, event_type), Target::Subscribers));
     }
     for event_type in octamile::TYPES {
-        let sample = octamile::sample(event_type).expect("every type has a sample");
-        let url = receivers.url(Role::Octamile);
-        let target = Target::OneOff { url, profile: ProfileName::Octamile, keys: vec![] };
-        all.push(submission(event_type, &with_fresh_transaction(sample)?, target));
+        let target =
+            Target::OneOff { url: receivers.url(Role::Octamile), profile: ProfileName::Octamile, keys: vec![] };
+        all.push(submission(event_type, sample(ProfileName::Octamile, event_type), target));
     }
-    all.push(submission(STANDARD_TYPE, STANDARD_BODY, Target::Subscribers));
+    all.push(submission(STANDARD_TYPE, STANDARD_BODY.as_bytes().to_vec(), Target::Subscribers));
     Ok(all)
-}
-
-/// A transaction's status changes once, so every run has transactions of its own.
-fn with_fresh_transaction(sample: &str) -> Result<String, Failure> {
-    let fields: serde_json::Value = serde_json::from_str(sample).expect("a sample is JSON");
-    let transaction = fields["trnsctnId"].as_str().expect("a sample has a transaction");
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Failure::new(Exit::Io, format!("the machine gives no random numbers: {error}")))?;
-    Ok(sample.replace(transaction, &signature::hex(&bytes)))
 }
 
 #[cfg(test)]

@@ -1,13 +1,18 @@
 use serde_json::json;
 
 use super::*;
+use crate::provider::dice::Dice;
+use crate::time::Time;
 
 fn event_type(text: &str) -> EventType {
     EventType::parse(text).unwrap()
 }
 
+/// 2026-11-01T00:00:00Z.
+const NOW: Time = Time::from_ms(1_793_491_200_000);
+
 fn sampled(name: &str) -> Value {
-    serde_json::from_str(sample(name).unwrap()).unwrap()
+    sample::notification(name, &mut Dice::new(1), NOW).unwrap()
 }
 
 /// The error for the sample of this type with the value at a JSON pointer put in its place.
@@ -22,64 +27,6 @@ fn without(name: &str, pointer: &str, field: &str) -> String {
     let mut body = sampled(name);
     body.pointer_mut(pointer).unwrap().as_object_mut().unwrap().shift_remove(field).unwrap();
     check(&event_type(name), body.to_string().as_bytes()).unwrap_err()
-}
-
-/// A decimal of up to six places in millionths.
-fn millionths(value: &Value) -> u64 {
-    let (whole, fraction) = value.as_str().unwrap().split_once('.').unwrap();
-    assert_eq!(fraction.len(), 6, "{value}");
-    whole.parse::<u64>().unwrap() * 1_000_000 + fraction.parse::<u64>().unwrap()
-}
-
-/// A number of up to 256 bits in decimal, as 64 hex digits.
-fn as_hex(decimal: &str) -> String {
-    let mut bytes = [0u8; 32];
-    for digit in decimal.bytes() {
-        let mut carry = u32::from(digit - b'0');
-        for byte in bytes.iter_mut().rev() {
-            carry += u32::from(*byte) * 10;
-            *byte = carry as u8;
-            carry >>= 8;
-        }
-        assert_eq!(carry, 0, "{decimal} is over 256 bits");
-    }
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[test]
-fn the_samples_pass_without_a_warning() {
-    for name in TYPES {
-        let body = sample(name).unwrap().as_bytes();
-        assert_eq!(check(&event_type(name), body), Ok(Checked::default()), "{name}");
-        assert_eq!(type_of_body(body), Some(event_type(name)));
-    }
-    assert_eq!(sample("policy/approved"), None);
-}
-
-#[test]
-fn the_samples_add_up() {
-    let statuses = [("creation", "active"), ("resolution", "customer_won"), ("cancellation", "cancelled")];
-    for (what, status) in statuses.into_iter().chain([("replacement", "replaced")]) {
-        let policy = &sampled(&format!("policy/{what}"))["policy"];
-        let parts = ["pure_premium", "ensuro_commission", "partner_commission", "jr_coc", "sr_coc"];
-        let sum: u64 = parts.into_iter().map(|part| millionths(&policy[part])).sum();
-        assert_eq!(sum, millionths(&policy["premium"]), "{what}");
-        assert_eq!(policy["status"], status);
-        assert_eq!(policy["events"].as_array().unwrap().last().unwrap()["event_type"], what);
-        assert_eq!(policy["refund_data"].is_object(), what == "cancellation");
-        assert_eq!(policy["replaced_by"].is_string(), what == "replacement");
-        // The upper 160 bits of a policy's id are its risk module's address, the lower 96 its quote's own.
-        let id = as_hex(policy["ensuro_id"].as_str().unwrap());
-        let address = policy["rm"].as_str().unwrap().trim_matches('/').rsplit('/').next().unwrap().to_lowercase();
-        assert_eq!(format!("0x{}", &id[..40]), address, "{what}");
-        assert!(policy["quote"]["data_hash"].as_str().unwrap().ends_with(&id[40..]), "{what}");
-    }
-    for pointer in ["/data/quote", "/data/new_policy/quote"] {
-        let body = sampled(if pointer == "/data/quote" { TYPES[1] } else { TYPES[7] });
-        let quote = body.pointer(pointer).unwrap();
-        let address = quote["risk_module"].as_str().unwrap().to_lowercase();
-        assert_eq!(format!("0x{}", &as_hex(quote["ensuro_id"].as_str().unwrap())[..40]), address);
-    }
 }
 
 #[test]
@@ -180,8 +127,8 @@ fn failures_say_what_failed_and_why() {
 
 #[test]
 fn the_type_must_be_known_and_the_bodys_own() {
-    let body = sample("policy/creation").unwrap().as_bytes();
-    let error = |name| check(&event_type(name), body).unwrap_err();
+    let body = sampled("policy/creation").to_string();
+    let error = |name| check(&event_type(name), body.as_bytes()).unwrap_err();
     assert_eq!(error("policy/create"), "\"policy/create\" is no Ensuro event type; is policy/creation meant?");
     assert!(error("invoice.paid").ends_with("policy/replacement, policy/replacement/failed"));
     assert_eq!(

@@ -1,13 +1,14 @@
 use serde_json::json;
 
 use super::*;
+use crate::provider::dice::Dice;
 
 fn event_type(text: &str) -> EventType {
     EventType::parse(text).unwrap()
 }
 
 fn sampled(name: &str) -> Value {
-    serde_json::from_str(sample(name).unwrap()).unwrap()
+    sample::notification(name, &mut Dice::new(1), Kind::Png, None).unwrap()
 }
 
 /// The error for the sample of this type with one field put in its place, or taken out.
@@ -21,22 +22,30 @@ fn broken(name: &str, field: &str, value: Option<Value>) -> String {
 }
 
 #[test]
-fn the_samples_pass_and_fire_once() {
-    for name in TYPES {
-        let body = sample(name).unwrap().as_bytes();
-        let checked = check(&event_type(name), body).unwrap();
-        assert_eq!(checked.warnings, Vec::<String>::new());
-        assert_eq!(type_of_body(body), Some(event_type(name)));
+fn every_sample_passes_and_fires_once() {
+    for seed in 0..50 {
+        for (name, status) in [(APPROVED, "a"), (DECLINED, "d")] {
+            for kind in Kind::ALL {
+                let body = sample::notification(name, &mut Dice::new(seed), kind, None).unwrap();
+                let checked = check(&event_type(name), body.to_string().as_bytes()).unwrap();
+                assert_eq!(checked.warnings, Vec::<String>::new());
+                let (consumer, transaction) =
+                    (body["consumerId"].as_str().unwrap(), body["trnsctnId"].as_str().unwrap());
+                assert_eq!(checked.once, Some(format!("octamile:{consumer}:{transaction}:{status}")));
+                assert_eq!(type_of_body(body.to_string().as_bytes()), Some(event_type(name)));
+                let again = sample::notification(name, &mut Dice::new(seed), kind, None).unwrap();
+                let other = sample::notification(name, &mut Dice::new(seed + 1), kind, None).unwrap();
+                assert!(body == again && body["trnsctnId"] != other["trnsctnId"], "{seed}");
+            }
+        }
     }
-    let once = check(&event_type(APPROVED), sample(APPROVED).unwrap().as_bytes()).unwrap().once.unwrap();
-    assert_eq!(once, "octamile:b3812329273902feedb6e30c7c6cadeb:628b49d96dcde97a430dd4f597705899:a");
-    assert_eq!(sample("policy/creation"), None);
+    assert_eq!(sample::notification("policy/creation", &mut Dice::new(1), Kind::Png, None), None);
 }
 
 #[test]
-fn the_sample_certificate_is_a_whole_png() {
-    let certificate = STANDARD.decode(sampled(APPROVED)["crtfct"].as_str().unwrap()).unwrap();
-    assert!(certificate.starts_with(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR") && certificate.ends_with(b"IEND\xaeB`\x82"));
+fn an_approval_carries_the_certificate_that_is_given() {
+    let body = sample::notification(APPROVED, &mut Dice::new(1), Kind::Pdf, Some(b"%PDF-mine")).unwrap();
+    assert_eq!((&body["crtfct"], &body["crtfctType"]), (&json!(STANDARD.encode(b"%PDF-mine")), &json!("pdf")));
 }
 
 #[test]
@@ -64,7 +73,7 @@ fn ids_and_texts_are_refused_with_the_reason() {
 
 #[test]
 fn a_mistyped_field_is_named() {
-    let body = sample(DECLINED).unwrap().replace("\"trnsctnId\"", "\"transactnId\"");
+    let body = sampled(DECLINED).to_string().replace("\"trnsctnId\"", "\"transactnId\"");
     assert_eq!(
         check(&event_type(DECLINED), body.as_bytes()).unwrap_err(),
         "trnsctnId is missing; is \"transactnId\" meant to be it?"
@@ -119,7 +128,7 @@ fn unknown_fields_are_warned_of_and_repeated_ones_refused() {
     body["note"] = json!("x");
     let checked = check(&event_type(DECLINED), body.to_string().as_bytes()).unwrap();
     assert_eq!(checked.warnings, ["the document knows no field \"note\""]);
-    let body = sample(DECLINED).unwrap().replacen('{', "{\"status\":\"a\",", 1);
+    let body = sampled(DECLINED).to_string().replacen('{', "{\"status\":\"a\",", 1);
     let error = check(&event_type(DECLINED), body.as_bytes()).unwrap_err();
     assert_eq!(error, "the field \"status\" stands twice in the body");
     assert_eq!(type_of_body(b"{\"status\":\"x\"}"), None);

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use postrider::delivery::{
     Attempt, DeadReason, DeliveryId, LeaseRequest, Outcome, Record, Stage, Timings, Token, Verdict,
 };
+use postrider::endpoint::ProfileName;
 use postrider::store::sqlite::{SqliteStore, lock};
 use postrider::store::{Command, Reply, Store};
 use postrider::time::{Span, Time};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::{Answer, POLICY, Place, SECRET, closed, full};
+use super::{Answer, Place, SECRET, closed, full, sample};
 
 #[test]
 fn an_event_is_acknowledged_with_its_deliveries() {
@@ -23,7 +24,8 @@ fn an_event_is_acknowledged_with_its_deliveries() {
     let again = place.done("enqueue --type policy/creation --id a-1 body.json");
     assert!(again.starts_with("a-1 known already, accepted at 20"), "{again}");
     assert!(again.ends_with(": 1 delivery\ndlv_1 -> acme\n"), "{again}");
-    let by_stdin = place.run_with(&["enqueue", "--type", "policy/creation", "--id", "a-2", "-"], POLICY);
+    let body = sample(ProfileName::Ensuro, "policy/creation");
+    let by_stdin = place.run_with(&["enqueue", "--type", "policy/creation", "--id", "a-2", "-"], &body);
     assert_eq!((by_stdin.exit, by_stdin.out.as_str()), (0, "a-2 accepted: 1 delivery\ndlv_2 -> acme\n"));
 
     let json = place.json("enqueue --endpoint acme --type policy/creation --id a-3 body.json");
@@ -87,7 +89,7 @@ fn what_cannot_be_sent_is_not_taken() {
 fn an_id_belongs_to_one_request() {
     let place = Place::new().with_acme();
     place.done("enqueue --type policy/creation --id a-1 body.json");
-    place.write("other.json", format!("{POLICY}\n"));
+    place.write("other.json", sample(ProfileName::Ensuro, "policy/creation") + "\n");
     let other_body = "enqueue --type policy/creation --id a-1 other.json";
     place.refused(65, other_body, &["the id a-1 was used at", "for another body"]);
     let other_target = "enqueue --type policy/creation --id a-1 --endpoint acme body.json";

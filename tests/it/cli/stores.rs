@@ -60,7 +60,7 @@ fn a_limit_on_file_sizes_is_told_and_kills_nobody() {
         "ulimit -f 8; exec {} enqueue --type policy/creation --endpoint acme body.json",
         env!("CARGO_BIN_EXE_postrider")
     );
-    place.write("body.json", postrider::provider::ensuro::sample("policy/creation").unwrap());
+    place.write("body.json", super::sample(postrider::endpoint::ProfileName::Ensuro, "policy/creation"));
     let output = std::process::Command::new("sh").args(["-c", &shell]).current_dir(place.path("")).output().unwrap();
     assert_eq!(output.status.code(), Some(74), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("postrider.db"), "{output:?}");

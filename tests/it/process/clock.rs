@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use postrider::delivery::{DeadReason, DeliveryState, StateName};
 use postrider::endpoint::{Key, Overrides, ProfileName, Scheme, Secret};
-use postrider::provider;
+use postrider::event::EventType;
+use postrider::provider::{self, dice::Dice};
 use postrider::store::NewEndpoint;
+use postrider::time::Time;
 
 use super::harness::{Daemon, Home, SECRET, Timed, endpoint, overrides, program, wait_for};
 use crate::receivers::Answer;
@@ -43,8 +45,14 @@ fn ensuros_whole_schedule_is_kept_to_the_second() {
         keys: vec![Key { scheme: Scheme::Hmac, secret: Secret::new(SECRET.to_vec()), until: None }],
         ..endpoint("acme", &timed.receiver.url())
     });
-    let body = provider::ensuro::sample("policy/creation").unwrap();
-    home.enqueue_typed("whole", "policy/creation", body.as_bytes());
+    let body = provider::sample(
+        ProfileName::Ensuro,
+        &EventType::parse("policy/creation").unwrap(),
+        &mut Dice::new(1),
+        Time::from_ms(1_793_491_200_000),
+    )
+    .unwrap();
+    home.enqueue_typed("whole", "policy/creation", &body);
     let daemon = start_under(&home, library, &[("FAKETIME", "+0 x100")]);
     let (delivery, attempts) = wait_for("the end of the schedule", Duration::from_secs(100), || {
         Some(home.delivery("whole")).filter(|(delivery, _)| delivery.state.name() == StateName::Dead)

@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod enqueue;
 pub mod list;
 pub mod local;
+pub mod mock;
 pub mod output;
 pub mod progress;
 pub mod remote;
@@ -24,6 +25,7 @@ pub mod token;
 pub mod verify;
 pub mod wait;
 pub mod why;
+pub mod workbench;
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Read};
@@ -117,6 +119,8 @@ enum Verb {
     Sign(sign::Arguments),
     /// Check a signature as a receiver does
     Verify(verify::Arguments),
+    /// Send a made-up notification to an endpoint, as its provider would
+    Mock(mock::Arguments),
     /// Show the whole way of a notification on this machine
     Demo(demo::Arguments),
     /// Check and show the configuration
@@ -158,6 +162,7 @@ fn run(asked: CommandLine) -> Result<Exit, Failure> {
         Verb::Token(arguments) => token::run(arguments, context),
         Verb::Sign(arguments) => sign::run(arguments, context),
         Verb::Verify(arguments) => verify::run(arguments, context),
+        Verb::Mock(arguments) => mock::run(arguments, context),
         Verb::Demo(arguments) => demo::run(arguments, context),
         Verb::Config(arguments) => config::run(arguments, context),
     }
@@ -184,6 +189,7 @@ fn stays_here(verb: &Verb) -> Option<&'static str> {
         Verb::Token(_) => Some("token"),
         Verb::Config(_) => Some("config"),
         Verb::Demo(_) => Some("demo"),
+        Verb::Mock(_) => Some("mock"),
         Verb::Sign(_) => Some("sign"),
         Verb::Verify(_) => Some("verify"),
         Verb::Endpoint(_)

@@ -43,6 +43,17 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// With plain HTTP and the addresses of this machine allowed too: for what somebody tries out by hand.
+    pub fn allowing_this_machine(&self) -> Config {
+        let mut config = self.clone();
+        config.safety.allow_http = true;
+        let own = ["127.0.0.0/8", "::1/128"].map(|net| net.parse::<IpNet>().expect("it is a network"));
+        config.safety.allow_addresses.extend(own);
+        config
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
     /// Absolute if `Sources::folder` is.

@@ -153,15 +153,19 @@ pub fn courier(config: &Config) -> Result<Courier, Failed> {
 /// The certificates of `safety.extra_roots_file`.
 pub fn extra_roots(config: &Config) -> Result<Vec<CertificateDer<'static>>, Failed> {
     let Some(path) = &config.safety.extra_roots_file else { return Ok(vec![]) };
-    let unreadable = |error: &dyn std::fmt::Display| {
-        Failed::Machine(format!("safety.extra_roots_file {} is no PEM file of certificates: {error}", path.display()))
-    };
-    let roots: Result<Vec<CertificateDer<'static>>, _> =
+    certificates(path).map_err(|what| Failed::Machine(format!("safety.extra_roots_file {what}")))
+}
+
+/// At least one. Fails with a sentence that begins with the file.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let unreadable =
+        |error: &dyn std::fmt::Display| format!("{} is no PEM file of certificates: {error}", path.display());
+    let found: Result<Vec<CertificateDer<'static>>, _> =
         CertificateDer::pem_file_iter(path).and_then(|certificates| certificates.collect());
-    let roots = roots.map_err(|error| unreadable(&error))?;
-    match roots.is_empty() {
+    let found = found.map_err(|error| unreadable(&error))?;
+    match found.is_empty() {
         true => Err(unreadable(&"it holds none")),
-        false => Ok(roots),
+        false => Ok(found),
     }
 }
 

@@ -4,7 +4,7 @@ mod add;
 mod describe;
 mod edit;
 mod rotate;
-mod terms;
+pub(super) mod terms;
 mod test;
 
 use std::io::{BufRead, IsTerminal, Read};

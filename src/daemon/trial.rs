@@ -1,20 +1,40 @@
-//! One attempt now, to see whether an endpoint answers: rendered, signed, carried and judged as every other, but nothing of
-//! it is stored and nothing follows from it.
+//! Attempts now, to see how an endpoint answers: rendered, signed, carried and judged as every other, but nothing of them
+//! is stored, and nobody goes on with them later.
+
+pub mod series;
+
+use std::path::Path;
+
+use tokio::sync::mpsc;
 
 use super::clock::wall;
-use super::{Failed, courier, runtime};
+use super::{Failed, certificates, extra_roots, listen, runtime};
 use crate::config::Config;
-use crate::courier::Courier;
-use crate::delivery::Attempt;
+use crate::courier::{self, Courier};
+use crate::delivery::{Attempt, Verdict};
 use crate::endpoint::Endpoint;
 use crate::engine;
 use crate::event::Event;
 use crate::judge;
+use crate::operations::Rules;
 use crate::provider;
 use crate::request;
+use crate::schedule::Draw;
+
+/// An attempt, and what follows from it by the schedule, without jitter.
+#[derive(Clone, Debug)]
+pub struct Tried {
+    pub attempt: Attempt,
+    pub verdict: Verdict,
+}
 
 /// Sends `event` to `endpoint` once and judges the answer.
 pub async fn attempt(courier: &Courier, endpoint: &Endpoint, event: &Event) -> Attempt {
+    tried(courier, endpoint, event, 1).await.attempt
+}
+
+/// The attempt of this number, as the schedule counts.
+pub async fn tried(courier: &Courier, endpoint: &Endpoint, event: &Event, number: u32) -> Tried {
     let started_at = wall();
     let carried = match request::render(endpoint, event, started_at) {
         Ok(request) => courier.carry(&request, started_at).await,
@@ -22,11 +42,39 @@ pub async fn attempt(courier: &Courier, endpoint: &Endpoint, event: &Event) -> A
     };
     let terms = provider::terms(endpoint.profile, &endpoint.overrides);
     let outcome = judge::outcome(&carried, &terms);
-    engine::attempt(1, outcome, carried)
+    let verdict = judge::verdict(&outcome, Some(&carried.reply), &terms, number, carried.finished_at, Draw(0));
+    Tried { attempt: engine::attempt(number, outcome, carried), verdict }
 }
 
-/// The same for whoever has no runtime.
+/// One attempt for whoever has no runtime.
 pub fn attempt_here(config: &Config, endpoint: &Endpoint, event: &Event) -> Result<Attempt, Failed> {
-    let courier = courier(config)?;
+    let courier = super::courier(config)?;
     Ok(runtime()?.block_on(attempt(&courier, endpoint, event)))
+}
+
+/// A courier that trusts the certificates of the file `ca`, too.
+pub fn courier(config: &Config, ca: Option<&Path>) -> Result<Courier, Failed> {
+    let mut roots = extra_roots(config)?;
+    if let Some(path) = ca {
+        roots.extend(certificates(path).map_err(Failed::Machine)?);
+    }
+    let settings = courier::Settings { extra_roots: roots, ..Rules::of(config).safety };
+    Courier::new(settings).map_err(Failed::Machine)
+}
+
+/// Runs `work` to its end; `None` if SIGINT or SIGTERM came first. Blocks its thread.
+pub fn run<T>(work: impl Future<Output = T>) -> Result<Option<T>, Failed> {
+    let (stop, mut stops) = mpsc::unbounded_channel();
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        listen(&stop)?;
+        tokio::select! {
+            biased;
+            _ = stops.recv() => Ok(None),
+            ended = work => Ok(Some(ended)),
+        }
+    });
+    // A name that the system still looks up keeps nobody from leaving.
+    runtime.shutdown_background();
+    ended
 }

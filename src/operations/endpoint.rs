@@ -47,7 +47,7 @@ pub fn check_endpoint(rules: &Rules, endpoint: &NewEndpoint) -> Result<String, R
     Ok(url.to_string())
 }
 
-fn check_overrides(overrides: &Overrides) -> Result<(), String> {
+pub(super) fn check_overrides(overrides: &Overrides) -> Result<(), String> {
     request::check_headers(overrides)?;
     let within = |what: &str, value: Option<i64>, low: i64, high: i64, unit: &str| match value {
         Some(value) if !(low..=high).contains(&value) => {

@@ -1,8 +1,11 @@
-//! The event that an endpoint is tried with: given, or made up as what its profile sends. It is never stored.
+//! The event that an endpoint is tried with: given, or made up as what its profile sends; and the endpoint, where nobody
+//! registered it. Neither is ever stored.
 
-use super::Refused;
+use super::endpoint::check_overrides;
 use super::enqueue::fresh_id;
-use crate::endpoint::{Endpoint, ProfileName};
+use super::{Refused, Rules};
+use crate::courier::guard;
+use crate::endpoint::{Endpoint, EndpointId, EndpointState, Key, Overrides, ProfileName};
 use crate::event::{Event, EventType};
 use crate::provider;
 use crate::provider::dice::Dice;
@@ -35,6 +38,34 @@ pub fn event(
         body: body.into(),
         accepted_at: now,
         trace: None,
+    })
+}
+
+/// A receiver that nobody registered. Without keys it is sent unsigned what its profile would sign: whoever asks for that
+/// must mean it.
+pub fn endpoint(
+    rules: &Rules,
+    url: &str,
+    profile: ProfileName,
+    overrides: Overrides,
+    keys: Vec<Key>,
+    now: Time,
+) -> Result<Endpoint, Refused> {
+    let url = guard::check_url(url, &rules.safety).map_err(Refused::Invalid)?;
+    if !keys.is_empty() {
+        signature::check_keys(provider::profile(profile).schemes, &keys).map_err(Refused::Invalid)?;
+    }
+    check_overrides(&overrides).map_err(Refused::Invalid)?;
+    Ok(Endpoint {
+        id: EndpointId(0),
+        name: None,
+        url: url.to_string(),
+        profile,
+        subscriptions: vec![],
+        overrides,
+        keys,
+        state: EndpointState::Active,
+        created_at: now,
     })
 }
 

@@ -20,8 +20,8 @@ use certificate::Kind;
 
 /// Our names for status "a" and status "d": the document gives its notifications none.
 pub const TYPES: &[&str] = &[APPROVED, DECLINED];
-const APPROVED: &str = "policy/approved";
-const DECLINED: &str = "policy/declined";
+pub const APPROVED: &str = "policy/approved";
+pub const DECLINED: &str = "policy/declined";
 
 /// The fields of a notification. Source: Octamile, "Webhook Reference", payload.
 const FIELDS: [&str; 7] = ["product", "consumerId", "trnsctnId", "status", "statusNote", "crtfct", "crtfctType"];

@@ -130,8 +130,8 @@ impl fmt::Debug for Address {
     }
 }
 
-/// Ethereum's hash.
-pub fn keccak256(bytes: &[u8]) -> [u8; 32] {
+/// Keccak-256, Ethereum's hash.
+pub fn keccak(bytes: &[u8]) -> [u8; 32] {
     Keccak256::digest(bytes).into()
 }
 

@@ -9,6 +9,7 @@ mod demo;
 mod isolation;
 mod look;
 mod migrating;
+mod mock;
 mod process;
 mod readme;
 mod receivers;

@@ -72,7 +72,8 @@ fn schedule(text: &str) -> Result<Vec<Span>, String> {
     }
 }
 
-fn headers(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
+/// Of flags that are written `Name: value`.
+pub(in crate::cli) fn headers(texts: &[String]) -> Result<Vec<(String, String)>, Failure> {
     texts.iter().map(|text| header(text)).collect()
 }
 

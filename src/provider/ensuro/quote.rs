@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::amount::{Amount, Share, in_proportion};
 use super::policy::seconds;
 use crate::provider::dice::Dice;
-use crate::signature::eip191::{Address, keccak256};
+use crate::signature::eip191::{Address, keccak};
 use crate::signature::hex;
 use crate::time::{Span, Time};
 
@@ -35,7 +35,7 @@ impl Wanted {
         let end = start.unix_seconds() + days * 86_400;
         // Policies end on the hour.
         let expiration = Time::from_ms((end - end.rem_euclid(3600)) * 1000);
-        let cents = dice.between(200_00, 2_000_00).cast_unsigned();
+        let cents = dice.between(20_000, 200_000).cast_unsigned();
         let (field, prefix) = Bucket::of(&risk_module).data;
         let reference = format!("{prefix}-{}", dice.between(10_000, 99_999));
         Wanted {
@@ -91,7 +91,7 @@ impl Quote {
 
     /// `0x` and the Keccak-256 of the bucket's name.
     pub fn bucket_id_hash(&self) -> String {
-        format!("0x{}", hex(&keccak256(self.bucket_id().as_bytes())))
+        format!("0x{}", hex(&keccak(self.bucket_id().as_bytes())))
     }
 
     /// `{"quote", "signature"}`, as new-policy answers.

@@ -238,6 +238,6 @@ fn replaced_policies_name_each_other_and_lost_ones_pay_nothing() {
 #[test]
 fn a_bucket_is_hashed_as_ethereum_does() {
     // Keccak-256 of the empty text, as every Ethereum library documents it.
-    let empty = crate::signature::hex(&crate::signature::eip191::keccak256(b""));
+    let empty = crate::signature::hex(&crate::signature::eip191::keccak(b""));
     assert_eq!(empty, "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470");
 }

@@ -8,9 +8,11 @@ pub mod demo;
 pub mod endpoint;
 pub mod enqueue;
 pub mod list;
+pub mod listen;
 pub mod local;
 pub mod mock;
 pub mod output;
+pub mod pretty;
 pub mod progress;
 pub mod remote;
 pub mod replay;
@@ -25,6 +27,7 @@ pub mod token;
 pub mod verify;
 pub mod wait;
 pub mod why;
+pub mod wire;
 pub mod workbench;
 
 use std::ffi::OsString;
@@ -119,6 +122,8 @@ enum Verb {
     Sign(sign::Arguments),
     /// Check a signature as a receiver does
     Verify(verify::Arguments),
+    /// Receive webhooks on this machine, show them, and answer as told
+    Listen(listen::Arguments),
     /// Send a made-up notification to an endpoint, as its provider would
     Mock(mock::Arguments),
     /// Show the whole way of a notification on this machine
@@ -162,6 +167,7 @@ fn run(asked: CommandLine) -> Result<Exit, Failure> {
         Verb::Token(arguments) => token::run(arguments, context),
         Verb::Sign(arguments) => sign::run(arguments, context),
         Verb::Verify(arguments) => verify::run(arguments, context),
+        Verb::Listen(arguments) => listen::run(arguments, context),
         Verb::Mock(arguments) => mock::run(arguments, context),
         Verb::Demo(arguments) => demo::run(arguments, context),
         Verb::Config(arguments) => config::run(arguments, context),
@@ -188,6 +194,7 @@ fn stays_here(verb: &Verb) -> Option<&'static str> {
         Verb::Serve(_) => Some("serve"),
         Verb::Token(_) => Some("token"),
         Verb::Config(_) => Some("config"),
+        Verb::Listen(_) => Some("listen"),
         Verb::Demo(_) => Some("demo"),
         Verb::Mock(_) => Some("mock"),
         Verb::Sign(_) => Some("sign"),

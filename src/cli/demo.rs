@@ -6,7 +6,6 @@ mod plan;
 mod receiver;
 mod report;
 mod watch;
-mod wire;
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};

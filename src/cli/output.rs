@@ -58,10 +58,12 @@ pub enum Tint {
     Waiting,
     Bad,
     Faint,
+    /// The name of a field in somebody's JSON.
+    Field,
 }
 
 impl Tint {
-    const ALL: [Tint; 4] = [Tint::Good, Tint::Waiting, Tint::Bad, Tint::Faint];
+    const ALL: [Tint; 5] = [Tint::Good, Tint::Waiting, Tint::Bad, Tint::Faint, Tint::Field];
 
     /// Marks the beginning of a tint in a text. It has no width, so that tables can measure what is marked; and
     /// `plain` escapes it, so that no foreign text holds one.
@@ -71,6 +73,7 @@ impl Tint {
             Tint::Waiting => '\u{2061}',
             Tint::Bad => '\u{2062}',
             Tint::Faint => '\u{2063}',
+            Tint::Field => '\u{200b}',
         }
     }
 
@@ -80,6 +83,7 @@ impl Tint {
             Tint::Waiting => Style::new().yellow(),
             Tint::Bad => Style::new().red(),
             Tint::Faint => Style::new().dimmed(),
+            Tint::Field => Style::new().cyan(),
         }
     }
 }

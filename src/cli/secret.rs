@@ -166,7 +166,8 @@ pub fn secret_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     Ok(bytes)
 }
 
-fn variable(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+/// What an environment variable holds.
+pub fn variable(name: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
     if let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) {
         return Ok(Zeroizing::new(value.as_bytes().to_vec()));
     }

@@ -70,7 +70,7 @@ fn verify_key(arguments: &Arguments) -> Result<VerifyKey, Failure> {
 }
 
 /// What stands on a command line is seen by others, so a private key there is refused.
-fn private(flag: &str) -> Failure {
+pub(super) fn private(flag: &str) -> Failure {
     let what =
         "is for a public key, and this is a private one; it now stands in your shell's history, so make a new one";
     Failure::new(Exit::Usage, format!("{flag} {what} and keep it in a file"))
@@ -102,7 +102,7 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
 }
 
 /// What is wrong, and whether it is the commonest slip: a newline that an editor or `echo` put at the body's end.
-fn explained(mismatch: &Mismatch, key: &VerifyKey, text: &str, signed: &Signed) -> String {
+pub(super) fn explained(mismatch: &Mismatch, key: &VerifyKey, text: &str, signed: &Signed) -> String {
     let good = |body: &[u8]| signature::verify(key, text, &Signed { body, ..*signed }).is_ok();
     let trimmed = signed.body.strip_suffix(b"\n").map(|body| body.strip_suffix(b"\r").unwrap_or(body));
     match mismatch {

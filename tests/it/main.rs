@@ -7,6 +7,7 @@ mod conformance;
 mod courier;
 mod demo;
 mod isolation;
+mod listen;
 mod look;
 mod migrating;
 mod mock;

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +15,7 @@ use tokio::io::{AsyncReadExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
-use super::wire::{self, Request};
+use crate::cli::wire::{self, Limits, Request, Unread};
 use crate::cli::{Exit, Failure};
 use crate::endpoint::{Key, ProfileName, Scheme};
 use crate::signature::{self, Signed};
@@ -34,6 +35,10 @@ pub enum Role {
 
 /// How often the flaky receiver refuses each body.
 pub const REFUSALS: u32 = 2;
+
+/// The daemon keeps a connection for 30 s.
+const LIMITS: Limits =
+    Limits { head: 16 * 1024, body: 1024 * 1024, idle: Duration::from_secs(60), arrival: Duration::from_secs(10) };
 
 impl Role {
     pub const ALL: [Role; 6] = [Role::Hmac, Role::Eip191, Role::Octamile, Role::Standard, Role::Flaky, Role::Hangs];
@@ -127,24 +132,24 @@ async fn listen(listener: TcpListener, desk: Arc<Desk>) {
         match listener.accept().await {
             Ok((stream, _)) => _ = tokio::spawn(converse(stream, desk.clone())),
             // Out of file handles: whoever knocked tries again, as its schedule says.
-            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
 /// Answers the requests of one connection until one is not understood, or the other side ends it.
-async fn converse(stream: TcpStream, desk: Arc<Desk>) -> std::io::Result<()> {
+async fn converse(stream: TcpStream, desk: Arc<Desk>) -> Result<(), Unread> {
     stream.set_nodelay(true)?;
-    let mut reader = BufReader::new(stream);
-    while let Some(request) = wire::read(&mut reader).await? {
+    let mut stream = BufReader::new(stream);
+    while let Some(request) = wire::read(&mut stream, &LIMITS).await? {
         let role = Role::ALL.into_iter().find(|role| request.path.strip_prefix('/') == Some(role.as_str()));
         let (status, text) = match role {
-            Some(Role::Hangs) => return wait_for_the_end(reader).await,
+            Some(Role::Hangs) => return Ok(wait_for_the_end(stream).await?),
             Some(role) if request.method == "POST" => desk.receive(role, &request),
             Some(_) => (StatusCode::METHOD_NOT_ALLOWED, "a webhook is POSTed".to_owned()),
             None => (StatusCode::NOT_FOUND, "there is no such receiver".to_owned()),
         };
-        wire::answer(reader.get_mut(), status, &text).await?;
+        wire::answer(&mut stream, status, &text).await?;
     }
     Ok(())
 }
@@ -233,7 +238,8 @@ mod tests {
     fn request(desk: &Desk, role: Role, body: &[u8]) -> Request {
         let signed = Signed { event_id: "e", timestamp: 1_793_491_200, body: BODY };
         let headers = signature::headers(&desk.keys[&role], &signed, None);
-        Request { method: "POST".into(), path: format!("/{}", role.as_str()), headers, body: body.to_vec() }
+        let path = format!("/{}", role.as_str());
+        Request { method: "POST".into(), path, headers, body: body.to_vec(), keeps_alive: true }
     }
 
     #[test]

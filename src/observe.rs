@@ -131,6 +131,10 @@ pub enum Notice<'a> {
         by: Span,
         shifted: u64,
     },
+    /// The clock was set forward, and what waits is due that much sooner.
+    ClockSet {
+        by: Span,
+    },
     /// Old events that owed nothing more were deleted.
     Pruned {
         events: u64,
@@ -187,6 +191,7 @@ pub fn tell(notice: &Notice<'_>) {
         }
         Notice::StoreRefusing { error } => tracing::error!(error, "store takes no events"),
         Notice::StoreWell { after } => tracing::info!(%after, "store well again"),
+        Notice::ClockSet { by } => tracing::info!(%by, "clock set forward"),
         Notice::ClockStepped { by, shifted } => tracing::warn!(%by, shifted, "clock stepped"),
         Notice::Pruned { events } => tracing::info!(events, "pruned"),
         Notice::Warning { text } => tracing::warn!("{text}"),

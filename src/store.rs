@@ -90,6 +90,9 @@ pub enum Command {
     /// The clock stepped by `by`: every `due_at` after `now` moves with it, and what is due already stays due, as does
     /// what was never attempted (it is due since it was accepted, by whichever clock). -> `Done` with their number.
     Shift { by: Span },
+    /// The clock was set forward by `by`, so that what waits is due that much sooner: only leases that have not ended end
+    /// later by as much, for what is in flight goes on. -> `Done` with their number.
+    ExtendLeases { by: Span },
     /// Deletes up to `limit` events that were accepted before `before` and owe nothing more, oldest first. -> `Done` with
     /// their number.
     Prune { before: Time, limit: u32 },

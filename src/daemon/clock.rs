@@ -1,13 +1,32 @@
 //! The clock of a running daemon: the wall's time when it began, moved on by the monotonic clock.
 //! A wall clock that is set by hand or by NTP does not move it until the daemon has moved what waits in the store by
-//! the same amount, so that no retry is early and none is lost for a year.
+//! the same amount, so that no retry is early and none is lost for a year. A process that plays with time (the sandbox)
+//! may set its own wall ahead of the machine's.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::time::{Span, Time};
 
-/// What the wall clock shows.
+/// How far this process's wall is ahead of the machine's, in milliseconds.
+static AHEAD: AtomicI64 = AtomicI64::new(0);
+
+/// What the wall clock shows: the machine's, and what this process was set ahead of it.
 pub fn wall() -> Time {
+    machine() + ahead()
+}
+
+/// How far the wall of this process is ahead of the machine's: nothing, unless it plays with time.
+pub fn ahead() -> Span {
+    Span::from_ms(AHEAD.load(Ordering::SeqCst))
+}
+
+/// Sets the wall of this whole process ahead, before a daemon starts in it; while one runs, `Handle::advance` does.
+pub fn set_ahead(by: Span) {
+    AHEAD.store(by.ms(), Ordering::SeqCst);
+}
+
+fn machine() -> Time {
     let now = SystemTime::now();
     let ms = match now.duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_millis() as i64,
@@ -40,6 +59,12 @@ impl Clock {
         let differences = [(); 3].map(|()| wall().since(self.now()));
         let agree = differences.iter().all(|d| (d.ms() - differences[0].ms()).abs() < STEP.ms() / 2);
         Some(differences[2]).filter(|by| agree && by.ms().abs() >= STEP.ms())
+    }
+
+    /// Sets the wall and this clock forward together, so that nothing looks like a step.
+    pub fn advance(&mut self, by: Span) {
+        AHEAD.fetch_add(by.ms(), Ordering::SeqCst);
+        self.follow(by);
     }
 
     /// Takes the step over: from now on this clock shows the wall's time again.

@@ -39,6 +39,14 @@ pub fn shift(action: &mut Action, by: Span) {
     }
 }
 
+/// The clock was set forward by `by` since the action was decided: when something is due stays, how long a lease lasts too.
+pub fn extend(action: &mut Action, by: Span) {
+    match action {
+        Action::Lease(request) => request.until = request.until + by,
+        Action::Record(_) | Action::Release { .. } | Action::Bury { .. } | Action::Carry(_) => {}
+    }
+}
+
 /// What the engine is told about an action that the store was asked to perform; `None` for `reply` means that it
 /// failed, and nothing of it happened.
 pub fn input(action: Action, reply: Option<Reply>) -> Option<Input> {

@@ -19,7 +19,7 @@ use crate::observe::spans::Spans;
 use crate::operations::{Accepted, Refused, Rules, Submission};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 /// How far a daemon is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,6 +127,13 @@ pub(super) struct Errand {
 pub(super) enum Request {
     Arrival(Box<Arrival>),
     Errand(Errand),
+    Advance(Advance),
+}
+
+/// The clock is to be set forward.
+pub(super) struct Advance {
+    pub by: Span,
+    pub answer: oneshot::Sender<()>,
 }
 
 type Question = Box<dyn FnOnce(Result<&mut dyn Store, Refused>) + Send>;
@@ -340,6 +347,19 @@ impl Handle {
     pub async fn ping(&self) -> Result<(), Unserved> {
         let permit = self.shared.pings.clone().try_acquire_owned().map_err(|_| Unserved::Busy)?;
         self.errand(false, permit, |_, _| ()).await
+    }
+
+    /// Sets the wall of this process and the daemon's clock forward: whatever waits is due that much sooner, and what is in
+    /// flight goes on. For a process that plays with time. Returns when the store follows.
+    ///
+    /// # Panics
+    ///
+    /// If `by` is negative: time that has passed stays passed.
+    pub async fn advance(&self, by: Span) -> Result<(), Unserved> {
+        assert!(by >= Span::ZERO, "a clock is only set forward");
+        let (answer, answered) = oneshot::channel();
+        self.requests.send(Request::Advance(Advance { by, answer })).map_err(|_| Unserved::Closed)?;
+        answered.await.map_err(|_| Unserved::Closed)
     }
 
     async fn errand<T: Send + 'static>(

@@ -22,6 +22,8 @@ use crate::time::{Span, Time};
 pub(super) struct Job {
     /// The clock stepped: move what waits, as a commit of its own at the time before the step.
     pub shift: Option<(Time, Span)>,
+    /// The clock was set forward: let leases last as long as before, as a commit of its own at the time before that.
+    pub extend: Option<(Time, Span)>,
     pub now: Option<Time>,
     /// Changes that commit by themselves. First, so that no attempt begins against what they answered already.
     pub errands: Vec<Errand>,
@@ -47,6 +49,8 @@ pub(super) enum Look {
 pub(super) struct Answer {
     /// How many deliveries were moved; `None` if the clock did not step, or the store failed.
     pub shifted: Option<u64>,
+    /// The same for leases, when the clock was set forward.
+    pub extended: Option<u64>,
     /// Each action with its reply; `None` for all of them if the commit failed.
     pub replies: Vec<(Action, Option<Reply>)>,
     /// What the endpoints are called whose deliveries were buried: `all` may not have them any more.
@@ -108,17 +112,12 @@ fn keep(store: &mut dyn Store, rules: &Rules, inbox: &mpsc::Receiver<Job>, outbo
 
 fn perform(store: &mut dyn Store, rules: &Rules, job: Job) -> Answer {
     let mut answer = Answer::default();
-    if let Some((before, by)) = job.shift {
-        match store.apply(before, &[Command::Shift { by }]) {
-            Ok(replies) => answer.shifted = Some(done(replies.first())),
-            // Nothing else may happen by a clock that what waits does not follow yet.
-            Err(error) => {
-                job.arrivals.into_iter().for_each(|arrival| arrival.refuse(&error));
-                answer.replies = job.actions.into_iter().map(|action| (action, None)).collect();
-                answer.error = Some(error);
-                return answer;
-            }
-        }
+    // Nothing else may happen by a clock that what waits does not follow yet.
+    if let Err(error) = follow_the_clock(store, &job, &mut answer) {
+        job.arrivals.into_iter().for_each(|arrival| arrival.refuse(&error));
+        answer.replies = job.actions.into_iter().map(|action| (action, None)).collect();
+        answer.error = Some(error);
+        return answer;
     }
     let (changed, now) = (job.errands.iter().any(|errand| errand.changes), job.now);
     if let Some(now) = now {
@@ -129,6 +128,16 @@ fn perform(store: &mut dyn Store, rules: &Rules, job: Job) -> Answer {
         answer.error = look(store, if changed { Look::All } else { job.look }, &mut answer).err();
     }
     answer
+}
+
+fn follow_the_clock(store: &mut dyn Store, job: &Job, answer: &mut Answer) -> Result<(), StoreError> {
+    if let Some((before, by)) = job.shift {
+        answer.shifted = Some(done(store.apply(before, &[Command::Shift { by }])?.first()));
+    }
+    if let Some((before, by)) = job.extend {
+        answer.extended = Some(done(store.apply(before, &[Command::ExtendLeases { by }])?.first()));
+    }
+    Ok(())
 }
 
 fn apply(

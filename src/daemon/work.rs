@@ -1,6 +1,6 @@
 //! The daemon's loop: one place where clock, store, couriers and signals meet the engine.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::clock::Clock;
-use super::handle::{Arrival, Desk, Errand, Health, Phase, Request};
+use super::handle::{Advance, Arrival, Desk, Errand, Health, Phase, Request};
 use super::keeper::{Answer, Job, Keeper, Look};
 use super::witness::Witness;
 use super::{Ended, Failed, LEASE_SLACK, exchange};
@@ -55,6 +55,10 @@ pub(super) struct Work {
     look: Look,
     /// The clock stepped by so much at that time, and the store has not moved what waits yet.
     shift: Option<(Time, Span)>,
+    /// Asked to set the clock forward, in this order; the first of them is under way if `extend` says so.
+    advances: VecDeque<Advance>,
+    /// The clock was set forward at that time by so much, and the leases that ran then do not follow yet.
+    extend: Option<(Time, Span)>,
     courier: Courier,
     couriers: JoinSet<(DeliveryId, Token, Carried)>,
     /// What the tasks carry, for when one of them panics.
@@ -102,6 +106,8 @@ impl Work {
             gathered: Vec::new(),
             look: Look::All,
             shift: None,
+            advances: VecDeque::new(),
+            extend: None,
             courier,
             couriers: JoinSet::new(),
             tasks: HashMap::new(),
@@ -169,6 +175,7 @@ impl Work {
         match request {
             Request::Arrival(arrival) => self.arrivals.push(*arrival),
             Request::Errand(errand) => self.errands.push(errand),
+            Request::Advance(advance) => self.advances.push_back(advance),
         }
     }
 
@@ -178,8 +185,9 @@ impl Work {
             return;
         }
         self.follow_the_wall();
+        self.set_forward();
         let now = self.clock.now();
-        let mut job = Job { shift: self.shift, ..Job::default() };
+        let mut job = Job { shift: self.shift, extend: self.extend, ..Job::default() };
         if now >= self.prune_at && self.draining_since.is_none() {
             self.prune_at = now + PRUNE_EVERY;
             let keep = self.config.store.keep_ended;
@@ -191,7 +199,8 @@ impl Work {
         job.arrivals = std::mem::take(&mut self.arrivals);
         job.errands = std::mem::take(&mut self.errands);
         let asked_for_nothing = job.arrivals.is_empty() && job.errands.is_empty() && job.look == Look::No;
-        let idle = asked_for_nothing && job.actions.is_empty() && job.prune.is_none() && job.shift.is_none();
+        let on_time = job.shift.is_none() && job.extend.is_none();
+        let idle = asked_for_nothing && job.actions.is_empty() && job.prune.is_none() && on_time;
         if !idle {
             job.now = Some(now);
             self.asked = true;
@@ -214,6 +223,21 @@ impl Work {
         self.round_at = now + ROUND;
         self.prune_at = now + PRUNE_EVERY;
         self.look = Look::All;
+    }
+
+    /// Sets the clock forward as it was asked to: what waits stays where it is, what is in flight must not seem to have
+    /// lasted that long.
+    fn set_forward(&mut self) {
+        let Some(Advance { by, .. }) = self.advances.front() else { return };
+        if self.extend.is_some() || self.shift.is_some() {
+            return;
+        }
+        let by = *by;
+        self.extend = Some((self.clock.now(), by));
+        self.clock.advance(by);
+        self.gathered.iter_mut().for_each(|action| exchange::extend(action, by));
+        self.look = Look::All;
+        self.step(Input::Tick);
     }
 
     /// When there is something to do even if nothing happens.
@@ -289,6 +313,12 @@ impl Work {
         if let Some(shifted) = answer.shifted {
             let (_, by) = self.shift.take().expect("the store moves what it was asked to");
             tell(&Notice::ClockStepped { by, shifted });
+        }
+        if answer.extended.is_some() {
+            let (_, by) = self.extend.take().expect("the store moves what it was asked to");
+            tell(&Notice::ClockSet { by });
+            // Whoever asked may have gone.
+            self.advances.pop_front().map(|advance| advance.answer.send(()));
         }
         match answer.pruned {
             Some(events) if events > 0 => {

@@ -190,6 +190,7 @@ fn every_notice_is_one_line() {
             "ERROR store failing error=\"disk full\" retry_in=\"250 ms\"",
         ),
         (Notice::StoreWell { after: Span::from_seconds(9) }, " INFO store well again after=\"9 s\""),
+        (Notice::ClockSet { by: Span::from_minutes(10) }, " INFO clock set forward by=\"10 min\""),
         (Notice::ClockStepped { by: Span::from_hours(-1), shifted: 5 }, " WARN clock stepped by=\"-1 h\" shifted=5"),
         (Notice::Pruned { events: 12 }, " INFO pruned events=12"),
         (Notice::Warning { text: "a\nb: c=\"d\"" }, " WARN a\\u{a}b: c=\"d\""),

@@ -121,6 +121,7 @@ macro_rules! every_rule {
                 burying_an_ended_lease_closes_its_attempt
                 a_retry_to_a_gone_endpoint_is_buried
                 a_clock_step_moves_all_that_lies_ahead
+                a_clock_set_forward_leaves_what_waits_and_extends_what_runs
                 a_clock_step_back_moves_it_nearer
                 pruning_keeps_what_is_owed_and_what_is_young
                 pruning_takes_the_oldest_first

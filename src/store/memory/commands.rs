@@ -26,6 +26,7 @@ impl State {
             Command::Recover => self.disturbed(|state| state.recover(now)),
             Command::Bury { lane, limit } => self.disturbed(|state| state.bury(now, *lane, *limit)),
             Command::Shift { by } => self.disturbed(|state| state.shift(now, *by)),
+            Command::ExtendLeases { by } => self.disturbed(|state| state.extend_leases(now, *by)),
             Command::Prune { before, limit } => Reply::Done(self.prune(*before, *limit)),
             Command::AddEndpoint(new) => self.add_endpoint(now, new),
             Command::RemoveEndpoint(id) => self.remove_endpoint(now, *id),
@@ -294,6 +295,18 @@ impl State {
             }
         }
         moved
+    }
+
+    fn extend_leases(&mut self, now: Time, by: Span) -> u64 {
+        let mut extended = 0;
+        for row in self.deliveries.values_mut().filter(|row| row.token.is_some()) {
+            let DeliveryState::Pending { due_at, .. } = &mut row.delivery.state else { continue };
+            if *due_at > now {
+                *due_at = *due_at + by;
+                extended += 1;
+            }
+        }
+        extended
     }
 
     fn prune(&mut self, before: Time, limit: u32) -> u64 {

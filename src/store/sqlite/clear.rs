@@ -78,6 +78,14 @@ impl Batch<'_> {
         Ok(self.changed(due + waiting))
     }
 
+    pub(super) fn extend_leases(&mut self, by: Span) -> rusqlite::Result<Reply> {
+        let extended = self.run(
+            "UPDATE delivery SET due_at = due_at + ?1 WHERE state = 'pending' AND due_at > ?2 AND token IS NOT NULL",
+            params![by.ms(), self.now.ms()],
+        )?;
+        Ok(self.changed(extended))
+    }
+
     pub(super) fn prune(&mut self, before: Time, limit: u32) -> rusqlite::Result<Reply> {
         let old = self.all(
             "SELECT id FROM event e INDEXED BY event_by_time WHERE accepted_at < ?1

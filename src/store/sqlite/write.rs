@@ -55,6 +55,7 @@ impl<'a> Batch<'a> {
             Command::Recover => self.recover(),
             Command::Bury { lane, limit } => self.bury(*lane, *limit),
             Command::Shift { by } => self.shift(*by),
+            Command::ExtendLeases { by } => self.extend_leases(*by),
             Command::Prune { before, limit } => self.prune(*before, *limit),
             Command::AddEndpoint(endpoint) => self.add_endpoint(endpoint),
             Command::RemoveEndpoint(endpoint) => self.remove_endpoint(*endpoint),

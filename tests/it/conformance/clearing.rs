@@ -169,6 +169,22 @@ pub fn a_clock_step_moves_all_that_lies_ahead(pair: &mut Pair) {
     assert_eq!(state(store, fresh), waiting(at(70)), "what was never attempted is not owed later than now");
 }
 
+pub fn a_clock_set_forward_leaves_what_waits_and_extends_what_runs(pair: &mut Pair) {
+    let store = &mut *pair.first;
+    let (acme, bolt) = (add(store, "acme"), add(store, "bolt"));
+    let leased = owe(store, at(1), "e1", acme);
+    lease(store, at(1), acme, 7);
+    let ended = owe(store, at(1), "e3", bolt);
+    lease(store, at(1), bolt, 8);
+    let ahead = waiting_until(store, at(90), "e2", bolt);
+    assert_eq!(done(store, at(10), Command::ExtendLeases { by: Span::from_seconds(3_600) }), 2);
+    assert_eq!(state(store, leased), in_flight(at(1), at(3_631)));
+    assert_eq!(state(store, ended), in_flight(at(1), at(3_631)));
+    assert_eq!(state(store, ahead), waiting(at(90)));
+    assert_eq!(leased_ids(&lease(store, at(3_610), bolt, 9)), [ahead], "what runs is not begun again");
+    assert_eq!(done(store, at(7_300), Command::ExtendLeases { by: Span::from_seconds(60) }), 0, "those have ended");
+}
+
 pub fn a_clock_step_back_moves_it_nearer(pair: &mut Pair) {
     let store = &mut *pair.first;
     let lane = add(store, "acme");

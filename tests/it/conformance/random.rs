@@ -57,6 +57,7 @@ fn the_walks_meet_every_kind_of_reply() {
         "key taken",
         "late",
         "leased",
+        "extended",
         "lost",
         "name taken",
         "no such delivery",
@@ -156,6 +157,7 @@ fn done_by(command: &Command) -> &'static str {
         Command::Recover => "recovered",
         Command::Bury { .. } => "buried",
         Command::Shift { .. } => "shifted",
+        Command::ExtendLeases { .. } => "extended",
         Command::Prune { .. } => "pruned",
         Command::RemoveEndpoint(_) => "removed",
         Command::EditEndpoint { .. } => "edited",
@@ -217,7 +219,10 @@ impl Walk {
                 None => Command::Release { delivery: DeliveryId(1), token: Token(0) },
             },
             31 if self.draw.once_in(2) => Command::Recover,
-            31 => Command::Shift { by: Span::from_seconds(self.draw.below(120) as i64 - 60) },
+            31 => match Span::from_seconds(self.draw.below(180) as i64 - 60) {
+                by if by < Span::from_minutes(1) => Command::Shift { by },
+                by => Command::ExtendLeases { by },
+            },
             32..34 => Command::Bury { lane: self.endpoint(), limit: self.draw.below(4) as u32 },
             34 => {
                 let before = self.now - Span::from_seconds(self.draw.below(200) as i64);

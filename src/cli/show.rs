@@ -223,10 +223,10 @@ fn took(us: u64) -> String {
     }
 }
 
-/// The first characters of what the receiver said.
+/// The first characters of what the receiver said, without the space that many end with.
 fn answer(bytes: &[u8]) -> String {
     const SHOWN: usize = 200;
-    let text = String::from_utf8_lossy(bytes);
+    let text = String::from_utf8_lossy(bytes.trim_ascii_end());
     let shown: String = text.chars().take(SHOWN).collect();
     match shown.len() < text.len() {
         true => format!("{}… ({} bytes; --json has all)", terminal(&shown), bytes.len()),

@@ -3,6 +3,7 @@
 
 pub mod batch;
 pub mod change;
+pub mod check;
 pub mod config;
 pub mod demo;
 pub mod endpoint;
@@ -126,6 +127,8 @@ enum Verb {
     Listen(listen::Arguments),
     /// Send a made-up notification to an endpoint, as its provider would
     Mock(mock::Arguments),
+    /// Test whether a receiver keeps its contract, and say what to change
+    Check(check::Arguments),
     /// Show the whole way of a notification on this machine
     Demo(demo::Arguments),
     /// Check and show the configuration
@@ -169,6 +172,7 @@ fn run(asked: CommandLine) -> Result<Exit, Failure> {
         Verb::Verify(arguments) => verify::run(arguments, context),
         Verb::Listen(arguments) => listen::run(arguments, context),
         Verb::Mock(arguments) => mock::run(arguments, context),
+        Verb::Check(arguments) => check::run(arguments, context),
         Verb::Demo(arguments) => demo::run(arguments, context),
         Verb::Config(arguments) => config::run(arguments, context),
     }
@@ -197,6 +201,7 @@ fn stays_here(verb: &Verb) -> Option<&'static str> {
         Verb::Listen(_) => Some("listen"),
         Verb::Demo(_) => Some("demo"),
         Verb::Mock(_) => Some("mock"),
+        Verb::Check(_) => Some("check"),
         Verb::Sign(_) => Some("sign"),
         Verb::Verify(_) => Some("verify"),
         Verb::Endpoint(_)

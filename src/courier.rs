@@ -107,17 +107,23 @@ impl Courier {
     /// Sends `request` once, or twice if an idle connection turned out to be dead, and waits for the answer.
     /// `started_at` is now; the rest of the times follow from the monotonic clock.
     pub async fn carry(&self, request: &Request, started_at: Time) -> Carried {
+        self.observe(request, started_at).await.carried
+    }
+
+    /// As `carry`, with what only somebody who examines the receiver wants to know.
+    pub async fn observe(&self, request: &Request, started_at: Time) -> Observed {
         let begun = Instant::now();
         let trip = self.travel(request, begun).await;
         let elapsed = begun.elapsed();
-        Carried {
+        let carried = Carried {
             started_at,
             finished_at: started_at + Span::from_ms(i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)),
             timings: Timings { total_us: micros(elapsed), ..trip.timings },
             remote: trip.remote,
             resent: trip.resent,
             reply: trip.reply,
-        }
+        };
+        Observed { carried, reused: trip.reused, body_end: trip.body_end }
     }
 
     async fn travel(&self, request: &Request, begun: Instant) -> Trip {
@@ -166,7 +172,9 @@ impl Courier {
             Ok(Ok(answer)) => {
                 trip.timings.first_byte_us = Some(marks.stage_us());
                 trip.remote = answer.remote_addr().map(|remote| remote.to_string()).or(trip.remote);
-                self.read(answer, post.deadline).await
+                let (reply, body_end) = self.read(answer, post.deadline).await;
+                trip.body_end = Some(body_end);
+                reply
             }
         };
         (trip, stale)
@@ -174,24 +182,51 @@ impl Courier {
 
     /// The head, and as much of the body as comes in time. A body that was not read to its end takes its connection
     /// with it.
-    async fn read(&self, mut answer: reqwest::Response, deadline: Instant) -> Reply {
+    async fn read(&self, mut answer: reqwest::Response, deadline: Instant) -> (Reply, BodyEnd) {
         let until = deadline.min(Instant::now() + self.settings.answer_body_wait.to_std());
         let limit = self.settings.answer_bytes;
         let mut body = Vec::new();
-        while body.len() < limit {
+        // However it ends: the status stands.
+        let end = loop {
+            if body.len() >= limit {
+                break BodyEnd::Cut;
+            }
             match timeout_at(until.into(), answer.chunk()).await {
                 Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk[..chunk.len().min(limit - body.len())]),
-                // Its end, its breaking off, or the end of our patience: the status stands.
-                Ok(Ok(None) | Err(_)) | Err(_) => break,
+                Ok(Ok(None)) => break BodyEnd::Whole,
+                Ok(Err(_)) => break BodyEnd::Broken,
+                Err(_) => break BodyEnd::Unfinished,
             }
-        }
-        Reply::Head {
+        };
+        let reply = Reply::Head {
             status: answer.status().as_u16(),
             retry_after: text_of(answer.headers().get(RETRY_AFTER)),
             location: text_of(answer.headers().get(LOCATION)),
             body,
-        }
+        };
+        (reply, end)
     }
+}
+
+/// What a request met, seen more closely than a delivery needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    pub carried: Carried,
+    /// The answer came over a connection that an earlier request had left.
+    pub reused: bool,
+    /// How the answer's body ended; `None` without an answer.
+    pub body_end: Option<BodyEnd>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyEnd {
+    Whole,
+    /// It has as much as is kept, and the rest was not looked at.
+    Cut,
+    /// It went on for longer than it is waited for.
+    Unfinished,
+    /// The connection ended before it did.
+    Broken,
 }
 
 /// What is sent, twice if need be.
@@ -217,12 +252,21 @@ struct Trip {
     timings: Timings,
     remote: Option<String>,
     resent: bool,
+    reused: bool,
+    body_end: Option<BodyEnd>,
     reply: Reply,
 }
 
 impl Trip {
     fn blocked(reason: String) -> Self {
-        Trip { timings: Timings::default(), remote: None, resent: false, reply: Reply::Blocked { reason } }
+        Trip {
+            timings: Timings::default(),
+            remote: None,
+            resent: false,
+            reused: false,
+            body_end: None,
+            reply: Reply::Blocked { reason },
+        }
     }
 
     /// What the marks know; the reply is a placeholder.
@@ -231,6 +275,8 @@ impl Trip {
             timings: marks.timings,
             remote: marks.remote.map(|remote| remote.to_string()),
             resent: false,
+            reused: marks.connection == Connection::Reused,
+            body_end: None,
             reply: Reply::TimedOut { stage: marks.stage },
         }
     }

@@ -32,6 +32,7 @@ pub mod observe;
 pub mod store;
 
 // 4 shell
+pub mod check;
 pub mod daemon;
 pub mod operations;
 

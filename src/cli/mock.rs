@@ -1,7 +1,7 @@
 //! `postrider mock`: a provider's sender in one's hand. Made-up notifications go to an endpoint now, signed, carried and
 //! judged as the daemon's, but nothing is stored, and without --retries nothing is tried again.
 
-mod change;
+pub(super) mod change;
 mod made;
 mod told;
 mod written;

@@ -54,12 +54,16 @@ pub fn attempt_here(config: &Config, endpoint: &Endpoint, event: &Event) -> Resu
 
 /// A courier that trusts the certificates of the file `ca`, too.
 pub fn courier(config: &Config, ca: Option<&Path>) -> Result<Courier, Failed> {
+    Courier::new(settings(config, ca)?).map_err(Failed::Machine)
+}
+
+/// The settings of such a courier.
+pub fn settings(config: &Config, ca: Option<&Path>) -> Result<courier::Settings, Failed> {
     let mut roots = extra_roots(config)?;
     if let Some(path) = ca {
         roots.extend(certificates(path).map_err(Failed::Machine)?);
     }
-    let settings = courier::Settings { extra_roots: roots, ..Rules::of(config).safety };
-    Courier::new(settings).map_err(Failed::Machine)
+    Ok(courier::Settings { extra_roots: roots, ..Rules::of(config).safety })
 }
 
 /// Runs `work` to its end; `None` if SIGINT or SIGTERM came first. Blocks its thread.

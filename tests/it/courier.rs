@@ -2,6 +2,7 @@
 
 mod heads;
 mod names;
+mod observed;
 mod walls;
 
 use std::net::IpAddr;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use postrider::courier::{Courier, Lookup, Settings};
+use postrider::courier::{BodyEnd, Courier, Lookup, Settings};
 use postrider::delivery::{Carried, Outcome, Reply, Stage, Timings};
 use postrider::endpoint::{Overrides, ProfileName};
 use postrider::judge;

@@ -2,6 +2,7 @@
 
 mod api;
 mod api_server;
+mod check;
 mod cli;
 mod conformance;
 mod courier;

@@ -40,7 +40,7 @@ const LAYERS: [&[&str]; 6] = [
     &["calendar", "judge", "provider", "request", "schedule", "signature"],
     &["engine"],
     &["config", "courier", "observe", "store"],
-    &["daemon", "operations"],
+    &["check", "daemon", "operations"],
     &["api", "cli", "main", "lib"],
 ];
 
@@ -109,7 +109,7 @@ fn the_pure_layers_know_no_clock_no_chance_no_file_and_no_socket() {
 #[test]
 fn each_craft_stays_in_its_room() {
     let crafts: [(&str, &[&str]); 12] = [
-        ("tokio::", &["daemon", "courier", "observe", "api", "cli"]),
+        ("tokio::", &["daemon", "courier", "observe", "check", "api", "cli"]),
         ("rusqlite", &["store"]),
         ("SELECT ", &["store"]),
         ("reqwest", &["courier", "observe", "cli/remote"]),

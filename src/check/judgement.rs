@@ -179,8 +179,10 @@ pub fn reached(exchange: &Exchange, contract: &Contract, signed: bool) -> Judged
     }
     let fix = match &exchange.outcome {
         Outcome::Rejected { status: 401 | 403 } if signed => {
-            "Make sure that both sides have the same secret, byte for byte (no newline at its end), that it reads the \
-             header of this scheme, and that it verifies the raw body: `postrider sign` shows what is right."
+            "Make sure that it verifies the raw body and not JSON that was parsed and written again (Flask \
+             request.get_data(), Express verify of express.json), that it reads the header of this scheme, and that \
+             both sides have the same secret, byte for byte (no newline at its end): `postrider sign` shows what is \
+             right."
         }
         Outcome::Rejected { status: 401 | 403 } => {
             "This profile is unsigned, so it or a firewall before it wants something else: --header sends it."

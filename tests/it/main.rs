@@ -7,6 +7,7 @@ mod cli;
 mod conformance;
 mod courier;
 mod demo;
+mod foreign;
 mod isolation;
 mod listen;
 mod look;

@@ -20,6 +20,7 @@ mod query;
 pub mod server;
 mod stream;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::{Notice, tell};
 use crate::operations::{self, Refused};
 use guard::{Gate, needs};
+use listen::Bound;
 use problem::{Kind, Problem};
 use server::Limits;
 
@@ -144,10 +146,26 @@ fn scoped(mut routes: OpenApiRouter<Api>, scope: Scope) -> OpenApiRouter<Api> {
 
 /// What `daemon::run` lets in: the listeners are open before anything is delivered, or the daemon does not start.
 pub fn entrance() -> daemon::Entrance {
-    Box::new(|handle| Box::pin(open(handle)))
+    Box::new(|handle| Box::pin(open(handle, None)))
 }
 
-async fn open(handle: Handle) -> Result<Served, Failed> {
+/// The same with a guest beside it.
+pub fn entrance_with(guest: Guest) -> daemon::Entrance {
+    Box::new(|handle| Box::pin(open(handle, Some(guest))))
+}
+
+/// Makes what is served beside the API, once it is known where.
+pub type Guest =
+    Box<dyn FnOnce(Handle, Vec<Bound>) -> Pin<Box<dyn Future<Output = Result<Beside, Failed>> + Send>> + Send>;
+
+/// Routes behind the same fence as the API's, and what runs beside them: as the API does, it ends soon after
+/// `Phase::Closing`.
+pub struct Beside {
+    pub routes: Router,
+    pub work: Served,
+}
+
+async fn open(handle: Handle, guest: Option<Guest>) -> Result<Served, Failed> {
     let unread = |error: Unserved| match error {
         Unserved::Refused(Refused::Store(error)) => Failed::Store(error),
         other => Failed::Machine(format!("the access tokens cannot be read: {other:?}")),
@@ -168,19 +186,27 @@ async fn open(handle: Handle) -> Result<Served, Failed> {
     let gate = Gate::new(&settings.allow_hosts, &bound, tokens, handle.phases());
     let limits = Limits::of(settings);
     let (phases, metrics) = (handle.phases(), handle.metrics().clone());
-    let router = router(Api { handle: handle.clone(), last_look: Arc::default(), tags: endpoints::Tags::new()? }, gate);
+    let beside = match guest {
+        Some(guest) => guest(handle.clone(), bound).await?,
+        None => Beside { routes: Router::new(), work: Box::pin(std::future::ready(())) },
+    };
+    let api = Api { handle: handle.clone(), last_look: Arc::default(), tags: endpoints::Tags::new()? };
+    let router = router(api, beside.routes, gate);
     Ok(Box::pin(async move {
-        tokio::select! {
-            () = server::serve(listeners, router, limits, phases, metrics) => {}
-            () = follow_tokens(handle, tell_tokens) => {}
-        }
+        let serving = async {
+            tokio::select! {
+                () = server::serve(listeners, router, limits, phases, metrics) => {}
+                () = follow_tokens(handle, tell_tokens) => {}
+            }
+        };
+        tokio::join!(serving, beside.work);
     }))
 }
 
-fn router(api: Api, gate: Gate) -> Router {
+fn router(api: Api, beside: Router, gate: Gate) -> Router {
     let (routes, document) = routes();
     let metrics = api.handle.metrics().clone();
-    let routes = routes.merge(reference(document)).with_state(api);
+    let routes = routes.merge(reference(document)).with_state(api).merge(beside);
     guard::fenced(routes.layer(from_fn_with_state(metrics, measured)), gate)
 }
 

@@ -17,6 +17,7 @@ pub mod pretty;
 pub mod progress;
 pub mod remote;
 pub mod replay;
+pub mod sandbox;
 pub mod schedule;
 pub mod secret;
 pub mod serve;
@@ -129,6 +130,8 @@ enum Verb {
     Mock(mock::Arguments),
     /// Test whether a receiver keeps its contract, and say what to change
     Check(check::Arguments),
+    /// Be Ensuro's and Octamile's side of their APIs, on this machine
+    Sandbox(sandbox::Arguments),
     /// Show the whole way of a notification on this machine
     Demo(demo::Arguments),
     /// Check and show the configuration
@@ -174,6 +177,7 @@ fn run(asked: CommandLine) -> Result<Exit, Failure> {
         Verb::Mock(arguments) => mock::run(arguments, context),
         Verb::Check(arguments) => check::run(arguments, context),
         Verb::Demo(arguments) => demo::run(arguments, context),
+        Verb::Sandbox(arguments) => sandbox::run(arguments, context),
         Verb::Config(arguments) => config::run(arguments, context),
     }
 }
@@ -200,6 +204,7 @@ fn stays_here(verb: &Verb) -> Option<&'static str> {
         Verb::Config(_) => Some("config"),
         Verb::Listen(_) => Some("listen"),
         Verb::Demo(_) => Some("demo"),
+        Verb::Sandbox(_) => Some("sandbox"),
         Verb::Mock(_) => Some("mock"),
         Verb::Check(_) => Some("check"),
         Verb::Sign(_) => Some("sign"),

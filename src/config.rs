@@ -193,7 +193,7 @@ impl fmt::Display for Problem {
 }
 
 /// Variables that begin as settings do and are none.
-pub const OTHER_VARIABLES: [&str; 3] = ["POSTRIDER_CONFIG", "POSTRIDER_SERVER", "POSTRIDER_TOKEN"];
+pub const OTHER_VARIABLES: [&str; 4] = ["POSTRIDER_CONFIG", "POSTRIDER_SANDBOX", "POSTRIDER_SERVER", "POSTRIDER_TOKEN"];
 
 /// Reads, lays over and checks. All problems are gathered, except that a file which is not TOML ends the search.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {

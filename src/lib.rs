@@ -39,3 +39,4 @@ pub mod operations;
 // 5 entrances
 pub mod api;
 pub mod cli;
+pub mod sandbox;

@@ -4,7 +4,7 @@
 pub mod dice;
 pub mod ensuro;
 pub mod octamile;
-mod payload;
+pub mod payload;
 pub mod standard;
 
 use crate::endpoint::{Endpoint, Overrides, ProfileName, Scheme, Success};

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Body;
@@ -17,7 +18,7 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, ORIGIN, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, DATE, HOST, HeaderName, ORIGIN, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method};
 use subtle::ConstantTimeEq;
@@ -28,8 +29,10 @@ use super::listen::Bound;
 use super::problem::{Kind, Problem};
 use super::server::Peer;
 use crate::access::{AccessToken, Scope};
+use crate::daemon::clock::wall;
 use crate::daemon::handle::Phase;
 use crate::signature;
+use crate::time::Time;
 
 /// What needs no token and no name of ours: probes ask by whatever address they have.
 const HEALTH: [&str; 3] = ["/livez", "/readyz", "/healthz"];
@@ -106,7 +109,16 @@ pub(super) async fn headed(mut response: Response) -> Response {
     add(CACHE_CONTROL, "no-store");
     add(X_CONTENT_TYPE_OPTIONS, "nosniff");
     add(CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    // By the daemon's own wall: a sandbox's may be ahead of the machine's, and whoever shows its times must know.
+    if let Some(now) = date(wall()) {
+        headers.entry(DATE).or_insert(now);
+    }
     response
+}
+
+fn date(now: Time) -> Option<HeaderValue> {
+    let since = Duration::from_secs(u64::try_from(now.unix_seconds()).ok()?);
+    HeaderValue::from_str(&httpdate::fmt_http_date(UNIX_EPOCH + since)).ok()
 }
 
 async fn check(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {

@@ -9,7 +9,7 @@ use crate::delivery::{DeliveryId, Outcome, StateName};
 use crate::event::Subscription;
 use crate::operations::answer::{AttemptOutcome, Listing, Row, Standing};
 use crate::operations::look::list::{self, Asked, MOST_LIMIT};
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -58,10 +58,11 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
         before: arguments.cursor,
         limit: Some(arguments.limit),
     };
-    let listing = context.source()?.list(&asked)?;
+    let mut source = context.source()?;
+    let listing = source.list(&asked)?;
     match context.json {
         true => output::json(&listing)?,
-        false => print(&listing, &arguments, now)?,
+        false => print(&listing, &arguments, source.now())?,
     }
     Ok(Exit::Done)
 }
@@ -102,7 +103,7 @@ fn when(standing: &Standing, now: Time) -> String {
         (Some(since), ..) => format!("in flight for {}", now.since(since.0)),
         (None, Some(due_at), _) if due_at.0 > now => format!("due in {}", due_at.0.since(now)),
         (None, Some(due_at), _) => format!("due for {}", now.since(due_at.0)),
-        (None, None, Some(at)) => format!("{} ago", now.since(at.0)),
+        (None, None, Some(at)) => format!("{} ago", now.since(at.0).max(Span::ZERO)),
         (None, None, None) => String::new(),
     }
 }

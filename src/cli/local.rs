@@ -226,6 +226,10 @@ impl Source for Local<'_> {
         Ok(shown.as_ref().map(ShownDelivery::from))
     }
 
+    fn now(&self) -> Time {
+        self.context.now()
+    }
+
     fn pace(&self) -> Duration {
         Duration::from_millis(50)
     }

@@ -10,7 +10,7 @@ use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use zeroize::Zeroizing;
 
-use self::client::{Client, PATIENT};
+use self::client::PATIENT;
 use super::batch::lines::Lines;
 use super::secret::Texts;
 use super::source::{Source, Tell, Trial};
@@ -26,9 +26,9 @@ use crate::operations::look::list::Asked;
 use crate::operations::resend::Wanted;
 use crate::operations::{Edit, Submission, Target};
 use crate::store::NewEndpoint;
-use crate::time::Span;
+use crate::time::{Span, Time};
 
-pub use self::client::{Server, unfit};
+pub use self::client::{Client, Server, unfit};
 
 /// What a trial may take: the longest timeout, and what is around it.
 const TRIAL: Duration = Duration::from_secs(60);
@@ -190,6 +190,10 @@ impl Source for Remote {
             Err(failure) if failure.exit == Exit::NotFound => Ok(None),
             Err(failure) => Err(failure),
         }
+    }
+
+    fn now(&self) -> Time {
+        self.0.now()
     }
 
     fn pace(&self) -> Duration {

@@ -38,7 +38,8 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Usage, "--raw writes bytes and --json writes JSON; choose one"));
     }
     let with_body = arguments.body || arguments.raw;
-    let shown = context.source()?.show(&arguments.id, with_body)?;
+    let mut source = context.source()?;
+    let shown = source.show(&arguments.id, with_body)?;
     if arguments.raw {
         return raw(&body(&shown.event)?);
     }
@@ -46,7 +47,7 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
         output::json(&shown)?;
         return Ok(Exit::Done);
     }
-    for line in lines(&shown, with_body, context.now())? {
+    for line in lines(&shown, with_body, source.now())? {
         output::line(&line)?;
     }
     Ok(Exit::Done)

@@ -16,7 +16,7 @@ use crate::operations::look::list::Asked;
 use crate::operations::resend::Wanted;
 use crate::operations::{Edit, Submission};
 use crate::store::NewEndpoint;
-use crate::time::Span;
+use crate::time::{Span, Time};
 
 /// Hears what became of a line of a batch; what it fails with ends the batch.
 pub type Tell<'a> = dyn FnMut(BatchResult) -> Result<(), Failure> + 'a;
@@ -91,6 +91,9 @@ pub trait Source {
 
     /// One delivery with its attempts; `None` if it is deleted. For those who ask again and again.
     fn delivery(&mut self, id: &str) -> Result<Option<ShownDelivery>, Failure>;
+
+    /// The time that its answers are told in: a daemon's clock may differ from this machine's.
+    fn now(&self) -> Time;
 
     /// How long to wait before asking for a delivery again.
     fn pace(&self) -> Duration;

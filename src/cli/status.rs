@@ -18,9 +18,10 @@ Examples:
 pub struct Arguments {}
 
 pub fn run(_arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
-    match (context.source()?.status()?, context.json) {
+    let mut source = context.source()?;
+    match (source.status()?, context.json) {
         (Some(status), true) => output::json(&status)?,
-        (Some(status), false) => print(&status, context.now())?,
+        (Some(status), false) => print(&status, source.now())?,
         (None, true) => output::json(&json!({ "store": context.store_path().to_string_lossy(), "exists": false }))?,
         (None, false) => {
             let place = shown(context.store_path());

@@ -16,6 +16,7 @@ mod mock;
 mod process;
 mod readme;
 mod receivers;
+mod sandbox;
 mod sim;
 mod telemetry;
 mod tidy;

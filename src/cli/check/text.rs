@@ -22,7 +22,7 @@ pub struct Writer {
     profile: ProfileName,
     heading: String,
     group: &'static str,
-    /// The last one whose reason and remedy were told.
+    /// The last one of which was told why it matters and what to do.
     told: Option<Finding>,
 }
 
@@ -46,7 +46,7 @@ impl Writer {
             line(self.group)?;
         }
         let lines = lines(finding, self.profile, self.told.as_ref());
-        if finding.is_trouble() {
+        if finding.is_trouble() && !self.told.as_ref().is_some_and(|told| says_the_same(told, finding)) {
             self.told = Some(finding.clone());
         }
         lines.iter().try_for_each(|text| line(text))
@@ -71,7 +71,7 @@ pub fn end(report: &Report) -> Result<(), Failure> {
     wrapped(&summary(report), COLUMNS).iter().try_for_each(|text| line(&tinted(tint, text)))
 }
 
-/// `28 passed, 2 warnings, 1 failed in 4.2 s (seed 7)`.
+/// `28 passed, 2 warnings, 1 failed in 4.2 s (--seed 7 repeats it)`.
 pub fn summary(report: &Report) -> String {
     let stopped = report.stopped.as_ref().map_or(String::new(), |why| format!("{}. ", terminal(why)));
     let counts = report.counts().in_words();
@@ -121,7 +121,7 @@ fn lines(finding: &Finding, profile: ProfileName, before: Option<&Finding>) -> V
     if let Some(answer) = &finding.answer {
         detail("answer", &answered(answer));
     }
-    if let Some(before) = before.filter(|before| before.case.why == case.why && before.fix == finding.fix) {
+    if let Some(before) = before.filter(|before| says_the_same(before, finding)) {
         detail("fix", &format!("as for {}", before.case.id));
         return lines;
     }
@@ -132,7 +132,12 @@ fn lines(finding: &Finding, profile: ProfileName, before: Option<&Finding>) -> V
     lines
 }
 
-/// `413 "<!DOCTYPE html>…"`.
+/// Whether both matter for the same reason and are put right in the same way.
+fn says_the_same(a: &Finding, b: &Finding) -> bool {
+    a.case.why == b.case.why && a.fix == b.fix
+}
+
+/// `413, <!DOCTYPE html>…`.
 pub fn answered(answer: &Answer) -> String {
     let shown: String = answer.body.trim().chars().take(SHOWN).collect();
     let mut text = answer.status.to_string();

@@ -1,10 +1,11 @@
 //! Asking a daemon over HTTP: one request, one answer, within a time and a size. What it refuses becomes a `Failure` with the
 //! exit status that the same refusal has on this machine. No proxy is used and no redirect is followed.
 
+use std::cell::Cell;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,7 +16,9 @@ use zeroize::Zeroizing;
 use crate::cli::{Context, Exit, Failure, output, shown};
 use crate::courier;
 use crate::daemon;
+use crate::daemon::clock::wall;
 use crate::operations::answer::Problem;
+use crate::time::{Span, Time};
 
 /// To reach it at all.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -88,6 +91,10 @@ pub struct Client {
     http: reqwest::Client,
     pub runtime: Runtime,
     has_token: bool,
+    /// The command that should be listening there.
+    listener: &'static str,
+    /// How far the daemon's clock is ahead of this machine's, as its last answer said.
+    ahead: Cell<Span>,
 }
 
 impl Client {
@@ -120,13 +127,30 @@ impl Client {
         let http = builder.build().map_err(|error| failed(&error))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| failed(&error))?;
-        Ok(Client { server: server.clone(), http, runtime, has_token: token.is_some() })
+        Ok(Client {
+            server: server.clone(),
+            http,
+            runtime,
+            has_token: token.is_some(),
+            listener: "postrider serve",
+            ahead: Cell::default(),
+        })
+    }
+
+    /// The same where another command should be listening.
+    pub fn of(self, listener: &'static str) -> Self {
+        Client { listener, ..self }
     }
 
     /// A request for the path that `parts` make, each part a piece of it.
     pub fn request(&self, method: Method, parts: &[&str], query: &[(&str, String)]) -> RequestBuilder {
+        self.request_outside(method, &[&["v1"], parts].concat(), query)
+    }
+
+    /// The same for a path that is none of the API's own.
+    pub fn request_outside(&self, method: Method, parts: &[&str], query: &[(&str, String)]) -> RequestBuilder {
         let mut url = self.server.base();
-        url.path_segments_mut().expect("an http URL has a path").clear().push("v1").extend(parts);
+        url.path_segments_mut().expect("an http URL has a path").clear().extend(parts);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
@@ -170,6 +194,7 @@ impl Client {
                 let response = request.send().await.map_err(|error| self.unreached(&error))?;
                 let response = self.granted(response).await?;
                 let headers = response.headers().clone();
+                self.ahead.set(ahead(&headers).unwrap_or_default());
                 let body = self.body(response).await?;
                 let answer = serde_json::from_slice(&body).map_err(|error| self.stranger(&error.to_string()))?;
                 Ok((answer, headers))
@@ -179,6 +204,11 @@ impl Client {
                 Err(Failure::new(Exit::Busy, text))
             })
         })
+    }
+
+    /// The time that the daemon's answers are told in.
+    pub fn now(&self) -> Time {
+        wall() + self.ahead.get()
     }
 
     /// The answer unless it is a refusal.
@@ -234,7 +264,7 @@ impl Client {
         let why = cause(error);
         match error.is_connect() {
             true => {
-                let text = format!("{server} cannot be reached: {why}; does `postrider serve` listen there?");
+                let text = format!("{server} cannot be reached: {why}; does `{}` listen there?", self.listener);
                 Failure::new(Exit::Busy, text)
             }
             false => self.broken_off(error),
@@ -251,6 +281,14 @@ impl Client {
         let text = format!("what answers at {} is no postrider that this one understands: {what}", self.server);
         Failure::new(Exit::Io, text)
     }
+}
+
+/// By `Date`, which has whole seconds: less than two are none.
+fn ahead(headers: &HeaderMap) -> Option<Span> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    let seconds = i64::try_from(date.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()?;
+    let ahead = seconds - wall().unix_seconds();
+    Some(Span::from_seconds(ahead)).filter(|_| ahead.abs() >= 2)
 }
 
 pub fn unfit() -> Failure {

@@ -102,6 +102,8 @@ pub enum Writing {
     Escapes,
     /// Numbers that no parser writes as it read them.
     Numbers,
+    /// As Python's `json.dumps` writes it: a space after every comma and colon between values, and ASCII only.
+    Python,
 }
 
 /// What is unusual about a notification that keeps the contract.

@@ -211,6 +211,24 @@ pub fn reached(exchange: &Exchange, contract: &Contract, signed: bool) -> Judged
     judged.with_fix(fix)
 }
 
+/// Whether it may have refused a right signature.
+pub fn may_be_disbelief(exchange: &Exchange) -> bool {
+    matches!(exchange.outcome, Outcome::Rejected { status: 400 | 401 | 403 | 422 | 500 })
+}
+
+pub fn is_believed(exchange: &Exchange) -> bool {
+    matches!(exchange.outcome, Outcome::Accepted { .. } | Outcome::Rejected { status: 200..=299 })
+}
+
+/// It did not take the first notification, and took the same as `writer` writes it.
+pub fn rewrites(judged: Judged, writer: &str) -> Judged {
+    let seen = format!("{}, and took the same notification as {writer} writes it", judged.seen);
+    Judged { seen, ..judged }.with_fix(
+        "It verifies JSON that was parsed and written again, not the bytes that came. Verify the raw body: Flask \
+         request.get_data(), FastAPI await request.body(), Django request.body, PHP file_get_contents('php://input').",
+    )
+}
+
 fn unreachable_fix(stage: Stage, error: &str) -> &'static str {
     match stage {
         Stage::Dns => "Check the host, and this machine's name server.",

@@ -57,6 +57,12 @@ impl Maker {
         self.event(value, Writing::Compact)
     }
 
+    /// As `any`, written in another way.
+    pub fn any_written(&mut self, writing: Writing) -> Event {
+        let value = self.plain();
+        self.event(value, writing)
+    }
+
     /// One of this type, the last, after what came before it in a policy's life.
     pub fn life(&mut self, event_type: &str) -> Vec<Event> {
         let values = match self.profile {
@@ -85,7 +91,7 @@ impl Maker {
 
     pub fn written(&mut self, writing: Writing) -> Event {
         let value = match (self.profile, writing) {
-            (_, Writing::Compact | Writing::Spaced) => self.plain(),
+            (_, Writing::Compact | Writing::Spaced | Writing::Python) => self.plain(),
             (ProfileName::Octamile, Writing::KeyOrder | Writing::Numbers) => self.plain(),
             (ProfileName::Octamile, Writing::Unicode | Writing::Escapes) => {
                 let mut value = octamile::sample::notification(DECLINED, &mut self.dice, Kind::Png, None)
@@ -97,7 +103,7 @@ impl Maker {
                 let odd = match writing {
                     Writing::KeyOrder => json!({"10": "ten", "9": "nine", "b": 1, "a": 2}),
                     Writing::Numbers => json!({"numbers": NUMBERS}),
-                    Writing::Compact | Writing::Spaced | Writing::Unicode | Writing::Escapes => {
+                    Writing::Compact | Writing::Spaced | Writing::Python | Writing::Unicode | Writing::Escapes => {
                         json!({"note": odd_text(), "path": "a/b"})
                     }
                 };
@@ -299,7 +305,8 @@ fn bytes(value: &Value, writing: Writing) -> Vec<u8> {
         Writing::Compact | Writing::Unicode => value.to_string().into_bytes(),
         Writing::Spaced => spaced(value),
         Writing::KeyOrder => backwards(value).to_string().into_bytes(),
-        Writing::Escapes => escaped(&value.to_string()).into_bytes(),
+        Writing::Escapes => escaped(&value.to_string()).replace('/', "\\/").into_bytes(),
+        Writing::Python => python(value).into_bytes(),
         Writing::Numbers => value.to_string().replace(&Value::from(NUMBERS).to_string(), WRITTEN_NUMBERS).into_bytes(),
     }
 }
@@ -325,12 +332,25 @@ fn backwards(value: &Value) -> Value {
     }
 }
 
-/// Slashes and everything beyond ASCII as escapes: both stand within strings only.
+/// Source: Python, `json.dumps` with its defaults.
+fn python(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let member = |(name, value): (&String, &Value)| {
+                format!("{}: {}", escaped(&Value::from(name.as_str()).to_string()), python(value))
+            };
+            format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(python).collect::<Vec<_>>().join(", ")),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => escaped(&value.to_string()),
+    }
+}
+
+/// Everything beyond ASCII as escapes, which stand within strings only.
 fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
         match c {
-            '/' => text.push_str("\\/"),
             c if c.is_ascii() => text.push(c),
             c => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}"))),
         }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::future::join_all;
 use url::{Host, Url};
 
-use super::case::{Ask, Case, Content, Tampering};
+use super::case::{Ask, Case, Content, Tampering, Writing};
 use super::judgement::{self, Contract, Exchange, Judged, in_kilobytes};
 use super::notification::Maker;
 use super::report::{Answer, Finding, Grade};
@@ -84,7 +84,18 @@ impl<'a> Receiver<'a> {
         let event = self.maker(case).any();
         let exchange = self.alone(&event).await;
         let signed = !self.plan.endpoint.keys.is_empty();
-        let judged = judgement::reached(&exchange, &self.contract, signed);
+        let mut judged = judgement::reached(&exchange, &self.contract, signed);
+        // The most common mistake can be told for certain: what it would write, it takes.
+        if signed && judgement::may_be_disbelief(&exchange) {
+            for (writing, writer) in [(Writing::Python, "Python's json.dumps"), (Writing::Escapes, "PHP's json_encode")]
+            {
+                let again = self.alone(&self.maker(case).any_written(writing)).await;
+                if judgement::is_believed(&again) {
+                    judged = judgement::rewrites(judged, writer);
+                    break;
+                }
+            }
+        }
         let Tried { finding, .. } = self.tried(case, begun, judged, std::slice::from_ref(&exchange), 0);
         (finding, exchange)
     }

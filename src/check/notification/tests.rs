@@ -93,12 +93,18 @@ fn unusual_writing_means_the_same_to_a_parser_and_other_bytes_to_a_signature() {
                     "{text}"
                 ),
                 Writing::Numbers => assert!(text.contains("1.10") && text.contains("9223372036854775808"), "{text}"),
-                Writing::Spaced | Writing::Compact => assert!(text.contains("\n\t"), "{text}"),
+                Writing::Spaced | Writing::Compact | Writing::Python => assert!(text.contains("\n\t"), "{text}"),
             }
             let unchanged_by_serde = matches!(writing, Writing::Unicode | Writing::KeyOrder);
             assert_eq!(is_rewritten, !unchanged_by_serde, "{} {profile}", case.id);
         }
     }
+}
+
+#[test]
+fn python_writes_json_with_spaces_and_in_ascii() {
+    let value = serde_json::json!({"a": [1, {"ü": "é/"}], "b": null, "c": {}});
+    assert_eq!(super::python(&value), r#"{"a": [1, {"\u00fc": "\u00e9/"}], "b": null, "c": {}}"#);
 }
 
 #[test]

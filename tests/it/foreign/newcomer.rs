@@ -68,6 +68,7 @@ fn a_newcomer_learns_what_is_wrong_mends_it_and_passes() {
     let (exit, told) = check(&refuses);
     assert_eq!(exit, 1, "{told}");
     assert!(told.contains("basics/reached seen answered 401") && told.contains("request.get_data()"), "{told}");
+    assert!(told.contains("took the same notification as Python's json.dumps writes it"), "{told}");
 
     let raw = refuses.replace("json.dumps(request.json).encode()", "request.get_data()");
     let (exit, told) = check(&raw);

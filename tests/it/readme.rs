@@ -24,6 +24,19 @@ fn quick_start() -> Vec<String> {
     chapter.split("```sh\n").skip(1).map(|block| block.split("\n```").next().unwrap().to_owned()).collect()
 }
 
+/// A shell that runs a script of the README in `folder`, with this postrider; at its end it kills what stands in the files
+/// `NAME.pid`.
+fn shell(folder: &Path, script: &str, started: &[&str]) -> Command {
+    let files: Vec<String> = started.iter().map(|name| format!("{name}.pid")).collect();
+    let stop = format!("for file in {}; do kill -9 \"$(cat $file)\" 2>/dev/null || true; done", files.join(" "));
+    let binary = PathBuf::from(env!("CARGO_BIN_EXE_postrider"));
+    let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut command = Command::new("timeout");
+    command.args(["90", "bash", "-c", &format!("set -e\ntrap '{stop}' EXIT\n{script}")]);
+    command.current_dir(folder).env("PATH", path).env("HOME", folder);
+    command
+}
+
 fn has_python() -> bool {
     Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success())
 }
@@ -39,17 +52,8 @@ fn the_quick_start_works_as_it_is_written() {
     let port = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     let (receiver, api) = (port(), port());
     let script = blocks.join("\necho '-- next block'\n").replace("3000", &receiver).replace("8787", &api);
-    let stop = "\n for file in serve.pid receiver.pid; do kill -9 \"$(cat $file)\" 2>/dev/null || true; done\n";
-    let binary = PathBuf::from(env!("CARGO_BIN_EXE_postrider"));
-    let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let output = Command::new("timeout")
-        .args(["90", "bash", "-c", &format!("set -e\ntrap '{stop}' EXIT\n{script}")])
-        .current_dir(folder.path())
-        .env("PATH", path)
-        .env("HOME", folder.path())
-        .env("POSTRIDER_API_LISTEN", format!("127.0.0.1:{api}"))
-        .output()
-        .unwrap();
+    let mut command = shell(folder.path(), &script, &["serve", "receiver"]);
+    let output = command.env("POSTRIDER_API_LISTEN", format!("127.0.0.1:{api}")).output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     let log = fs::read_to_string(folder.path().join("serve.log")).unwrap_or_default();
     let all = format!("{told}\n--\n{}\n--\n{log}", String::from_utf8_lossy(&output.stderr));
@@ -63,7 +67,7 @@ fn the_quick_start_works_as_it_is_written() {
     let received = fs::read_to_string(folder.path().join("receiver.log")).unwrap();
     assert_eq!(received.matches("signature good").count(), 3, "{received}");
     // Not early: 30 s between the end of the first attempt and the second, whatever was killed in between.
-    let shown = Command::new(&binary)
+    let shown = Command::new(env!("CARGO_BIN_EXE_postrider"))
         .args(["show", "policy-812-failed", "--json"])
         .current_dir(folder.path())
         .output()

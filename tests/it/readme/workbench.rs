@@ -1,10 +1,8 @@
 //! The purchase that the README shows runs as it stands there.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
 
-use super::chapter;
+use super::{chapter, shell};
 
 #[test]
 fn the_purchase_of_the_workbench_works_as_it_is_written() {
@@ -20,17 +18,8 @@ fn the_purchase_of_the_workbench_works_as_it_is_written() {
         .replace("sandbox --folder", &format!("sandbox --listen 127.0.0.1:{sandbox} --folder"))
         .replace("3000", &receiver)
         .replace("8790", &sandbox);
-    let stop = "for file in listen.pid sandbox.pid; do kill -9 \"$(cat $file)\" 2>/dev/null || true; done";
-    let binary = PathBuf::from(env!("CARGO_BIN_EXE_postrider"));
-    let path = format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let output = Command::new("timeout")
-        .args(["60", "bash", "-c", &format!("set -e\ntrap '{stop}' EXIT\n{script}")])
-        .current_dir(folder.path())
-        .env("PATH", path)
-        .env("HOME", folder.path())
-        .env("POSTRIDER_SANDBOX", format!("http://127.0.0.1:{sandbox}"))
-        .output()
-        .unwrap();
+    let mut command = shell(folder.path(), &script, &["listen", "sandbox"]);
+    let output = command.env("POSTRIDER_SANDBOX", format!("http://127.0.0.1:{sandbox}")).output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap_or_default();
     let heard = read("listen.log");

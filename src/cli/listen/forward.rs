@@ -152,8 +152,9 @@ impl Target {
         let mut outgoing = http::Request::new(Full::new(Bytes::copy_from_slice(&request.body)));
         *outgoing.method_mut() = http::Method::from_bytes(request.method.as_bytes()).map_err(|_| unfit("method"))?;
         *outgoing.uri_mut() = self.path(&request.path).parse::<Uri>().map_err(|_| unfit("path"))?;
-        let listed = request.header("connection").unwrap_or_default().to_ascii_lowercase();
-        let listed: Vec<String> = listed.split(',').map(|name| name.trim().to_owned()).collect();
+        let listed = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
+        let listed: Vec<String> =
+            listed.flat_map(|(_, value)| value.split(',')).map(|name| name.trim().to_lowercase()).collect();
         for (name, value) in &request.headers {
             let lower = name.to_ascii_lowercase();
             if is_of_the_connection(&lower, &listed) || ["host", "content-length"].contains(&&*lower) {

@@ -12,7 +12,8 @@ fn a_request_and_its_answer_pass_through_byte_for_byte() {
     let base = receiver.url().replace("/hook", "");
     let mut listener = Listener::start(&folder, &format!("--forward {base}"));
     let body: Vec<u8> = (0..=255).cycle().take(100_000).collect();
-    let headers = "X-Ensuro-Signature: 00\r\nConnection: close, X-Mine\r\nX-Mine: 1\r\nX-Two: a\r\nX-Two: b\r\n";
+    let headers =
+        "X-Ensuro-Signature: 00\r\nConnection: close\r\nConnection: X-Mine\r\nX-Mine: 1\r\nX-Two: a\r\nX-Two: b\r\n";
     let answer = listener.exchange(&post("/a/b?c=%20d", headers, &body));
     assert_eq!(status_of(&answer), 418);
     assert!(

@@ -23,6 +23,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use url::Url;
 
@@ -58,6 +59,8 @@ const PORT: u16 = 3000;
 const HEAD: usize = 64 * 1024;
 const IDLE: Duration = Duration::from_secs(300);
 const ARRIVAL: Duration = Duration::from_secs(60);
+/// For the bodies of all connections together, and for one of the largest in any case.
+const ROOM: usize = 128 * 1024 * 1024;
 /// The most that --max-body may allow.
 const LARGEST_BODY: u64 = 1 << 30;
 
@@ -149,7 +152,13 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
         with_headers: arguments.headers,
         as_json: context.json,
         count: arguments.count,
-        limits: Limits { head: HEAD, body: arguments.max_body, idle: IDLE, arrival: ARRIVAL },
+        limits: Limits {
+            head: HEAD,
+            body: arguments.max_body,
+            room: Some(Arc::new(Semaphore::new(ROOM.max(arguments.max_body)))),
+            idle: IDLE,
+            arrival: ARRIVAL,
+        },
         end,
         state: Mutex::default(),
         tally: Mutex::default(),

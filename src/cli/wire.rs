@@ -6,11 +6,13 @@ mod chunked;
 mod head;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 pub struct Request {
@@ -22,6 +24,8 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Whether another request may follow on the connection.
     pub keeps_alive: bool,
+    /// What its body takes of the room for all bodies, until it is dropped.
+    pub room: Option<OwnedSemaphorePermit>,
 }
 
 impl Request {
@@ -32,11 +36,13 @@ impl Request {
 }
 
 /// What is read of one request at most.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Request line and headers together, in bytes; and the trailer of a body in chunks.
     pub head: usize,
     pub body: usize,
+    /// Bytes that the bodies of all connections may have together, if that is limited.
+    pub room: Option<Arc<Semaphore>>,
     /// Until the first byte.
     pub idle: Duration,
     /// From the first byte to the last.
@@ -125,19 +131,43 @@ async fn whole<S: Socket>(stream: &mut BufReader<S>, limits: &Limits) -> Result<
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         stream.flush().await?;
     }
-    parsed.request.body = match parsed.length {
-        head::Length::Chunked => chunked::read(stream, limits).await?,
-        head::Length::Known(length) => {
-            let mut body = Vec::new();
-            // It grows with what comes, not with what is announced.
-            (&mut *stream).take(length).read_to_end(&mut body).await?;
-            if (body.len() as u64) < length {
-                return Err(broke_off());
-            }
-            body
-        }
-    };
+    match parsed.length {
+        head::Length::Chunked => chunked::read(stream, &mut parsed.request, limits).await?,
+        head::Length::Known(length) => more(stream, &mut parsed.request, length, limits).await?,
+    }
     Ok(Some(parsed.request))
+}
+
+/// So many further bytes of a body. It grows with what comes, not with what is announced.
+async fn more<S: Socket>(
+    stream: &mut BufReader<S>,
+    request: &mut Request,
+    mut left: u64,
+    limits: &Limits,
+) -> Result<(), Unread> {
+    while left > 0 {
+        let come = stream.fill_buf().await?;
+        let piece = come.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        if piece == 0 {
+            return Err(broke_off());
+        }
+        if let Some(room) = &limits.room {
+            let bytes = u32::try_from(piece).unwrap_or(u32::MAX);
+            let taken = room.clone().try_acquire_many_owned(bytes).map_err(|_| no_room())?;
+            match &mut request.room {
+                Some(room) => room.merge(taken),
+                room @ None => *room = Some(taken),
+            }
+        }
+        request.body.extend_from_slice(&come[..piece]);
+        stream.consume(piece);
+        left -= piece as u64;
+    }
+    Ok(())
+}
+
+fn no_room() -> Unread {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "there is no room for its body beside those of other requests").into()
 }
 
 fn broke_off() -> Unread {

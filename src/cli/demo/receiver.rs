@@ -37,8 +37,13 @@ pub enum Role {
 pub const REFUSALS: u32 = 2;
 
 /// The daemon keeps a connection for 30 s.
-const LIMITS: Limits =
-    Limits { head: 16 * 1024, body: 1024 * 1024, idle: Duration::from_secs(60), arrival: Duration::from_secs(10) };
+const LIMITS: Limits = Limits {
+    head: 16 * 1024,
+    body: 1024 * 1024,
+    room: None,
+    idle: Duration::from_secs(60),
+    arrival: Duration::from_secs(10),
+};
 
 impl Role {
     pub const ALL: [Role; 6] = [Role::Hmac, Role::Eip191, Role::Octamile, Role::Standard, Role::Flaky, Role::Hangs];
@@ -239,7 +244,7 @@ mod tests {
         let signed = Signed { event_id: "e", timestamp: 1_793_491_200, body: BODY };
         let headers = signature::headers(&desk.keys[&role], &signed, None);
         let path = format!("/{}", role.as_str());
-        Request { method: "POST".into(), path, headers, body: body.to_vec(), keeps_alive: true }
+        Request { method: "POST".into(), path, headers, body: body.to_vec(), keeps_alive: true, room: None }
     }
 
     #[test]

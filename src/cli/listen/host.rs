@@ -103,7 +103,7 @@ async fn sealed(
 async fn converse<S: Socket>(stream: S, remote: SocketAddr, desk: &Desk) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
-        let request = match wire::read(&mut stream, &desk.limits).await {
+        let mut request = match wire::read(&mut stream, &desk.limits).await {
             Ok(Some(request)) => request,
             Ok(None) => return end(stream).await,
             Err(Unread::Broken(error)) => return Err(error),
@@ -119,6 +119,10 @@ async fn converse<S: Socket>(stream: S, remote: SocketAddr, desk: &Desk) -> io::
         // Whoever reads what is told may be slow; signals and other connections do not wait for it.
         let received = block_in_place(|| desk.receive(&request, remote));
         let Some((met, decision)) = received else { return end(stream).await };
+        if !matches!(decision, Decision::Forward(_)) {
+            // An answer may take an hour, and nobody looks at the body any more.
+            (request.body, request.room) = (Vec::new(), None);
+        }
         let answered = answer(&mut stream, remote, desk, &request, &met, &decision).await;
         desk.answered();
         match answered {

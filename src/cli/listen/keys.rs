@@ -278,7 +278,7 @@ mod tests {
         let keys: Vec<Key> = schemes.iter().map(|scheme| key(*scheme)).collect();
         let signed = Signed { event_id: "msg_1", timestamp: at.unix_seconds(), body: BODY };
         let headers = signature::headers(&keys, &signed, None);
-        Request { method: "POST".into(), path: "/".into(), headers, body: body.to_vec(), keeps_alive: true }
+        Request { method: "POST".into(), path: "/".into(), headers, body: body.to_vec(), keeps_alive: true, room: None }
     }
 
     #[test]

@@ -99,7 +99,7 @@ mod tests {
 
     fn request(headers: &[(&str, &str)], body: &str) -> Request {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Request { method: "POST".into(), path: "/".into(), headers, body: body.into(), keeps_alive: true }
+        Request { method: "POST".into(), path: "/".into(), headers, body: body.into(), keeps_alive: true, room: None }
     }
 
     #[test]

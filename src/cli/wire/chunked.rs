@@ -3,26 +3,21 @@
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
-use super::{Limits, Refusal, Socket, Unread, broke_off};
+use super::{Limits, Refusal, Request, Socket, Unread, broke_off, more};
 
 /// A chunk's size with its extensions, which nobody has a use for.
 const LONGEST_LINE: usize = 1024;
 
-pub async fn read<S: Socket>(stream: &mut BufReader<S>, limits: &Limits) -> Result<Vec<u8>, Unread> {
-    let mut body = Vec::new();
+pub async fn read<S: Socket>(stream: &mut BufReader<S>, request: &mut Request, limits: &Limits) -> Result<(), Unread> {
     loop {
         let size = size(&line(stream, LONGEST_LINE).await?)?;
         if size == 0 {
             break;
         }
-        if size > (limits.body - body.len()) as u64 {
+        if size > (limits.body - request.body.len()) as u64 {
             return Err(Refusal::too_large(limits.body).into());
         }
-        let before = body.len() as u64;
-        (&mut *stream).take(size).read_to_end(&mut body).await?;
-        if body.len() as u64 - before < size {
-            return Err(broke_off());
-        }
+        more(stream, request, size, limits).await?;
         if !line(stream, 2).await?.is_empty() {
             return Err(no_chunk());
         }
@@ -32,7 +27,7 @@ pub async fn read<S: Socket>(stream: &mut BufReader<S>, limits: &Limits) -> Resu
     loop {
         let line = line(stream, left).await?;
         if line.is_empty() {
-            return Ok(body);
+            return Ok(());
         }
         left = left.saturating_sub(line.len() + 2);
     }

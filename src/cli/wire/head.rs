@@ -100,7 +100,8 @@ pub fn parse(head: &[u8]) -> Result<Head, Refusal> {
     };
     let expects_continue = is_new && says("expect", "100-continue");
     let (method, path) = (method.to_owned(), path.to_owned());
-    Ok(Head { request: Request { method, path, headers, body: Vec::new(), keeps_alive }, length, expects_continue })
+    let request = Request { method, path, headers, body: Vec::new(), keeps_alive, room: None };
+    Ok(Head { request, length, expects_continue })
 }
 
 fn header(line: &str) -> Result<(String, String), Refusal> {

@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use super::*;
 
 const LIMITS: Limits =
-    Limits { head: 1024, body: 100, idle: Duration::from_secs(20), arrival: Duration::from_secs(20) };
+    Limits { head: 1024, body: 100, room: None, idle: Duration::from_secs(20), arrival: Duration::from_secs(20) };
 
 /// What is read, request by request, of a connection on which `sent` comes in pieces of `piece` bytes, and how it ends.
 fn read_all(sent: &[u8], piece: usize) -> (Vec<Request>, Result<(), Unread>) {
@@ -136,6 +136,30 @@ fn nobody_is_waited_for_without_end() {
             Ok(Some(_)) | Err(Unread::Broken(_)) => panic!("{sent:?} is no request, and was not broken off"),
         };
         assert_eq!(status, expected, "{sent:?}");
+    }
+}
+
+#[test]
+fn bodies_that_are_held_at_once_have_one_limit() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let limits = Limits { room: Some(Arc::new(Semaphore::new(10))), ..LIMITS };
+    let known = "POST / HTTP/1.1\r\nContent-Length: 6\r\n\r\nabcdef";
+    let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n";
+    let read = |sent: &str| {
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut sender = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            sender.write_all(sent.as_bytes()).await.unwrap();
+            read(&mut BufReader::new(listener.accept().await.unwrap().0), &limits).await
+        })
+    };
+    for sent in [known, chunked] {
+        let held = read(sent).unwrap().unwrap();
+        for further in [known, chunked] {
+            assert!(matches!(read(further), Err(Unread::Refused(refusal)) if refusal.status == 503), "{further}");
+        }
+        drop(held);
+        assert_eq!(read(sent).unwrap().unwrap().body, b"abcdef", "there is room again");
     }
 }
 

@@ -50,7 +50,8 @@ with 500,500,200 each fails twice and is then accepted. The last step stays. A s
 
 const ENDING: &str = "
 
-With a key, what has no good signature is answered 401, and the script's step is not used up.
+With a key, what has no good signature, or a timestamp more than five minutes off, is answered
+401, and the script's step is not used up.
 Exit status: 0, or 1 if a signature was bad or something came that is no request.";
 
 const PORT: u16 = 3000;

@@ -81,8 +81,9 @@ impl Target {
     /// Whether it is this very receiver, which would hand on to itself without end.
     pub fn is(&self, address: std::net::SocketAddr) -> bool {
         let is_here = match self.url.host() {
-            Some(url::Host::Ipv4(host)) => host.is_loopback() || address.ip() == host,
-            Some(url::Host::Ipv6(host)) => host.is_loopback() || address.ip() == host,
+            // What is unspecified leads to this machine too.
+            Some(url::Host::Ipv4(host)) => host.is_loopback() || host.is_unspecified() || address.ip() == host,
+            Some(url::Host::Ipv6(host)) => host.is_loopback() || host.is_unspecified() || address.ip() == host,
             Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
             None => false,
         };
@@ -228,7 +229,7 @@ mod tests {
     #[test]
     fn it_is_not_this_receiver_itself() {
         let here = "127.0.0.1:3000".parse().unwrap();
-        for same in ["http://127.0.0.1:3000", "http://localhost:3000/x", "http://[::1]:3000", "http://127.1:3000"] {
+        for same in ["http://127.0.0.1:3000", "http://localhost:3000/x", "http://[::1]:3000", "http://0.0.0.0:3000"] {
             assert!(target(same).is(here), "{same}");
         }
         for other in ["http://127.0.0.1:3001", "http://a.example:3000"] {

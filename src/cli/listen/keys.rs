@@ -129,7 +129,8 @@ impl Keys {
         signatures.checked.extend(standard);
         signatures.warning = warning;
         if !self.is_empty() {
-            signatures.fault = fault(&signatures.checked);
+            // As the official libraries do: a good signature does not make an old notification a new one.
+            signatures.fault = fault(&signatures.checked).or_else(|| signatures.warning.clone());
         }
         signatures
     }
@@ -313,10 +314,12 @@ mod tests {
     }
 
     #[test]
-    fn a_timestamp_far_from_now_is_warned_of_and_a_newline_too_many_is_found() {
+    fn a_timestamp_far_from_now_is_refused_and_a_newline_too_many_is_found() {
         let late = request(&[Scheme::V1], BODY, NOW - Span::from_minutes(6));
-        let warning = keys(&[Scheme::V1]).check(&late, NOW).warning.unwrap();
-        assert_eq!(warning, "webhook-timestamp is 6 min old: receivers refuse more than 5 min");
+        let told = keys(&[Scheme::V1]).check(&late, NOW);
+        assert_eq!(told.warning.as_deref(), Some("webhook-timestamp is 6 min old: receivers refuse more than 5 min"));
+        assert_eq!(told.fault, told.warning);
+        assert_eq!(keys(&[]).check(&late, NOW).fault, None);
         let early = request(&[Scheme::V1], BODY, NOW + Span::from_minutes(6));
         assert!(keys(&[Scheme::V1]).check(&early, NOW).warning.unwrap().contains("6 min ahead"));
         let longer = request(&[Scheme::Hmac], b"{\"a\": 1}\n", NOW);

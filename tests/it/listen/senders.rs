@@ -175,14 +175,33 @@ fn a_signature_under_a_name_of_its_own_is_found() {
 }
 
 #[test]
-fn a_timestamp_that_receivers_would_refuse_is_warned_of() {
+fn a_timestamp_that_receivers_refuse_is_refused() {
     let folder = place();
     let mut listener = Listener::start(&folder, "--secret-file v1");
     let signed = postrider::signature::Signed { event_id: "msg_1", timestamp: 1_793_491_200, body: b"{}" };
     let key = postrider::signature::read_key(postrider::endpoint::Scheme::V1, V1.as_bytes()).unwrap();
     let headers = postrider::signature::headers(&[key], &signed, None);
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    assert_eq!(listener.status(&headers, "{}"), 200);
+    assert_eq!(listener.status(&headers, "{}"), 401);
     let told = listener.next();
+    assert_eq!(told["signatures"][0]["result"], "good");
     assert!(told["signature_warning"].as_str().unwrap().contains("receivers refuse more than 5 min"), "{told}");
+}
+
+/// One tool of the bench finds nothing to mend in another.
+#[test]
+fn check_finds_that_listen_keeps_every_contract() {
+    let folder = place();
+    for (keys, words) in [
+        ("--secret-file secret", "--secret-file secret"),
+        (&*format!("--signer {SIGNER}"), "--key-file key"),
+        ("--secret-file v1", "--profile standard --secret-file v1"),
+        (&format!("--public-key {PUBLIC}"), "--profile standard --key-file v1a"),
+        ("", "--profile octamile"),
+    ] {
+        let listener = Listener::start(&folder, keys);
+        let checked = postrider(&folder, &format!("check {} {words}", listener.url())).output().unwrap();
+        let told = String::from_utf8_lossy(&checked.stdout);
+        assert!(checked.status.success() && told.contains(" 0 warnings, 0 failed "), "{words}: {told}");
+    }
 }

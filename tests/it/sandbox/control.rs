@@ -1,8 +1,11 @@
 //! The clock, the listings and the end: what the control verbs do, and that the daemon's own verbs work on a sandbox.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::harness::{Desk, Partner, stderr, stdout, wanted};
+use crate::receivers::{Answer, Received, Receiver, Step};
 
 #[test]
 fn the_clock_brings_a_retry_forward() {
@@ -29,6 +32,25 @@ fn the_clock_brings_a_retry_forward() {
     assert_eq!(attempts.len(), 2, "{shown}");
     let listed = stdout(&ask(&["list"]));
     assert!(listed.contains("2/11") && listed.contains("policy/creation"), "{listed}");
+}
+
+/// An attempt that is in flight when the clock is set forward has not lasted that long: it is neither given up nor doubled.
+#[test]
+fn the_clock_leaves_alone_what_is_in_flight() {
+    let desk = Desk::new();
+    let answer = |_: &Received| Answer([vec![Step::Pause(Duration::from_secs(2))], Answer::status(200).0].concat());
+    let partner = Partner { receiver: Receiver::start(answer) };
+    let sandbox = desk.start(&["--notify", &partner.receiver.url(), "--delay", "0s"]);
+    sandbox.buy(30);
+    partner.received(1);
+    assert_eq!(desk.controlled(&sandbox, &["clock", "+10m"])["ahead_ms"], 600_000);
+    let outcome = sandbox.wait_for("outcome", |_| true);
+    assert_eq!(
+        (&outcome["outcome"]["state"], &outcome["outcome"]["attempt"]["number"]),
+        (&json!("delivered"), &json!(1))
+    );
+    desk.controlled(&sandbox, &["clock", "+10m"]);
+    assert_eq!(partner.receiver.requests().len(), 1);
 }
 
 #[test]

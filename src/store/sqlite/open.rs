@@ -86,13 +86,7 @@ fn prepare(connection: &mut Connection) -> Result<(), Trouble> {
         return Err(Trouble::OldSqlite(rusqlite::version()));
     }
     connection.busy_handler(Some(wait_in_line))?;
-    let (application_id, version) = identity(connection)?;
-    if application_id != APPLICATION_ID && !is_empty(connection)? {
-        return Err(Trouble::Foreign);
-    }
-    if version > VERSION {
-        return Err(Trouble::Newer(version));
-    }
+    let version = known_version(connection)?;
     connection.execute_batch(
         "PRAGMA page_size = 8192;
          PRAGMA mmap_size = 0;
@@ -109,6 +103,20 @@ fn prepare(connection: &mut Connection) -> Result<(), Trouble> {
     }
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
+}
+
+/// The schema of a store of ours, 0 for a file with nothing in it yet.
+fn known_version(connection: &Connection) -> Result<i64, Trouble> {
+    // In this order: what another process makes at this moment comes with its mark in one transaction.
+    let is_empty = is_empty(connection)?;
+    let (application_id, version) = identity(connection)?;
+    if application_id != APPLICATION_ID && !is_empty {
+        return Err(Trouble::Foreign);
+    }
+    match version > VERSION {
+        true => Err(Trouble::Newer(version)),
+        false => Ok(version),
+    }
 }
 
 /// Another process's transaction lasts as long as its sync of the disk. SQLite's own waits grow to a tenth of a second,
@@ -303,5 +311,28 @@ mod tests {
         drop(held);
         assert_eq!(holder(&path), None);
         lock(&path).unwrap();
+    }
+
+    /// A daemon and a verb often begin together, in a folder that has no store yet.
+    #[test]
+    fn a_store_that_another_process_makes_at_this_moment_is_no_strangers() {
+        for round in 0..40 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("postrider.db");
+            create(&path).unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(|| file(&path).map(drop).unwrap());
+                let mut watching = Connection::open(&path).unwrap();
+                watching.busy_handler(Some(wait_in_line)).unwrap();
+                loop {
+                    match known_version(&watching) {
+                        Ok(VERSION) => break,
+                        Ok(_) | Err(Trouble::Sqlite(_)) => {}
+                        Err(Trouble::Foreign) => panic!("round {round}: it is taken for another program's"),
+                        Err(Trouble::Newer(_) | Trouble::OldSqlite(_)) => panic!("round {round}"),
+                    }
+                }
+            });
+        }
     }
 }

@@ -35,7 +35,7 @@ Examples:
   postrider check http://localhost:3000/notify --secret-file acme.secret
   postrider check https://acme.example/notify --key-file ethereum.key --only signature,bytes
   postrider check http://localhost:3000/octamile --profile octamile --set trnsctnId=TX-1
-  postrider check https://staging.example/hook --secret-env HOOK_SECRET --junit check.xml --html check.html
+  postrider check https://staging.example/hook --secret-env SECRET --junit a.xml --html a.html
   postrider check --list --profile standard
 
 It sends about 60 notifications that the receiver cannot tell from real ones, so check one that is

@@ -24,10 +24,11 @@ The body is sent as it is, byte for byte. The same --id again with the same body
 answer and no second delivery. With --wait, status 0 means that every delivery was delivered, and
 1 that one was not, whether anybody reads what is told or not.
 
-A batch has an event a line: {\"id\": …, \"type\": …, \"endpoint\": …, \"body\": …}, as POST /v1/events takes
-it. A line of a file without an id gets one that follows from its number and the whole file's bytes: the
-same file again stores nothing twice, also after it was cut off. From stdin there is no whole to know it
-by, and with --no-derived-ids it is not wanted: then a line without an id is a new event each time.
+A batch has an event a line: {\"id\": …, \"type\": …, \"endpoint\": …, \"body\": …}, as POST /v1/events
+takes it. A line of a file without an id gets one that follows from its number and the whole file's
+bytes: the same file again stores nothing twice, also after it was cut off. From stdin there is no
+whole to know it by, and with --no-derived-ids it is not wanted: then a line without an id is a new
+event each time.
 Status 0: every line was accepted. 65: one was refused; the others are accepted all the same.")]
 pub struct Arguments {
     /// What happened, as policy/creation; may be left out where the body names it and one profile is asked for

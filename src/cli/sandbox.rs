@@ -18,8 +18,9 @@ Examples:
 Ensuro: POST /quote, /new-policy, /resolve-policy, /cancel-policy and /replace-policy, also under
 /api/v0/PRODUCT, with X-API-Key and a signed body; GET /policies. What comes of a request is sent to
 --notify, signed as Ensuro signs.
-Octamile: POST / with the commands of its quickstart (premium, register, insure, status). The webhook
-goes to cmmnd.seed.addtnlFact.webHook when the status changes, and never otherwise.
+Octamile: POST / with the commands of its quickstart (premium, register, insure, status), for any
+consumer. The webhook goes to cmmnd.seed.addtnlFact.webHook when the status changes, and never
+otherwise.
 Notifications are stored, signed and retried by a real daemon: with the address that is shown at the
 start, `postrider list --server`, `why` and `show` tell what became of them.
 http and addresses of this machine are allowed here.";

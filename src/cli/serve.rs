@@ -14,8 +14,8 @@ Examples:
   postrider --config /etc/postrider/config.toml serve
 
 One daemon serves a store; a second one ends with status 75. Other processes may enqueue meanwhile.
-SIGTERM and Ctrl-C drain: no new attempts, those in flight end and are recorded, status 0. A second one stops at
-once, status 1; what was in flight is then tried again by the next start.")]
+SIGTERM and Ctrl-C drain: no new attempts, those in flight end and are recorded, status 0. A second
+one stops at once, status 1; what was in flight is then tried again by the next start.")]
 pub struct Arguments {
     /// What log lines look like: text or json, instead of the setting log.format
     #[arg(long, value_name = "FORMAT", value_parser = Format::parse)]

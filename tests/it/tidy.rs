@@ -164,6 +164,24 @@ fn files_and_functions_stay_short_enough_to_be_read() {
     }
 }
 
+/// clap breaks longer lines wherever they end, in the midst of an example too.
+#[test]
+fn the_lines_of_help_texts_fit_the_width_that_help_has() {
+    const WIDEST: usize = 100;
+    let mut seen = 0;
+    for (path, text) in sources("src/cli") {
+        for (place, _) in text.match_indices("\nExamples:\n") {
+            let end = text[place..].match_indices('"').find(|(at, _)| !text[..place + at].ends_with('\\'));
+            let help = &text[place..place + end.expect("an end of the text").0];
+            for line in help.lines().map(|line| line.replace("\\\"", "\"")) {
+                assert!(line.chars().count() <= WIDEST, "{}: {line}", path.display());
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "{seen} help texts");
+}
+
 #[test]
 fn modules_say_what_they_promise_and_nothing_is_unsafe_or_unfinished() {
     for (path, text) in sources("src") {

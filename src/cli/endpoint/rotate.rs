@@ -7,13 +7,13 @@ use crate::time::Span;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  (umask 077; postrider endpoint rotate shop > shop.secret)     makes a secret, and prints it this once
+  (umask 077; postrider endpoint rotate shop > shop.secret)   makes a secret, printed this once
   postrider endpoint rotate shop --secret-file new.secret --overlap 7days
   postrider endpoint rotate chain --key-file ethereum.key
 
-The new key signs from now on, also what is owed already. Standard: the old key signs beside it until
-the overlap ends, so that the receiver can change in between. Ensuro: the header holds one signature,
-so the old key ends at once; have the receiver accept both before.")]
+The new key signs from now on, also what is owed already. Standard: the old key signs beside it
+until the overlap ends, so that the receiver can change in between. Ensuro: the header holds one
+signature, so the old key ends at once; have the receiver accept both before.")]
 pub struct Arguments {
     #[arg(value_name = "NAME", value_parser = EndpointName::parse)]
     name: EndpointName,

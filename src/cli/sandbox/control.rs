@@ -60,7 +60,8 @@ Examples:
   postrider sandbox clock +10m
   postrider sandbox clock '+3days 2h'
 
-What waits for that long becomes due: retries, approvals, the end of policies. The clock never goes back.")]
+What waits for that long becomes due: retries, approvals, the end of policies. The clock never goes
+back.")]
     Clock {
         /// How far to move it: +30s, +10m, +2h, +1day
         #[arg(value_name = "BY", value_parser = forward)]

@@ -61,7 +61,7 @@ pub fn check(event_type: &EventType, body: &[u8]) -> Result<Checked, String> {
     let consumer = text(&fields, "consumerId")?;
     check_consumer(consumer)?;
     let transaction = text(&fields, "trnsctnId")?;
-    check_transaction(transaction)?;
+    check_transaction("trnsctnId", transaction)?;
     let status = text(&fields, "status")?;
     let expected = if approved { "a" } else { "d" };
     if status != expected {
@@ -111,9 +111,11 @@ fn check_consumer(consumer: &str) -> Result<(), String> {
     }
 }
 
-/// The document's own example of a receiver writes the certificate to a file of this name, so a name that leads out
-/// of a folder never goes out.
-fn check_transaction(transaction: &str) -> Result<(), String> {
+/// Whether a partner's reference, which stands in the field `name`, may go out. Fails with a sentence.
+///
+/// The document's own example of a receiver writes the certificate to a file of this name, so a name that leads out of a
+/// folder never goes out.
+pub fn check_transaction(name: &str, transaction: &str) -> Result<(), String> {
     let fits = (1..=128).contains(&transaction.len())
         && transaction.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
         && !transaction.starts_with('.')
@@ -121,7 +123,7 @@ fn check_transaction(transaction: &str) -> Result<(), String> {
     match fits {
         true => Ok(()),
         false => Err(format!(
-            "trnsctnId must be safe as a file's name: 1 to 128 characters out of A-Z a-z 0-9 . _ -, no dot at its \
+            "{name} must be safe as a file's name: 1 to 128 characters out of A-Z a-z 0-9 . _ -, no dot at its \
              beginning and no two together; {} is not",
             shown(transaction)
         )),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::output::{self, Table, Tint, terminal, tinted};
 use crate::cli::remote::{Client, Server};
 use crate::cli::{Context, Exit, Failure, span};
+use crate::provider::octamile::check_transaction;
 use crate::time::Span;
 
 /// For what a sandbox does at once.
@@ -23,7 +24,7 @@ Example:
 The status changes once: what is approved or declined stays so. Exit status 1: nothing was done.")]
     Approve {
         /// The partner's reference, cmmnd.seed.id
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = reference)]
         id: String,
         #[command(flatten)]
         place: Place,
@@ -36,7 +37,7 @@ Example:
 The status changes once: what is approved or declined stays so. Exit status 1: nothing was done.")]
     Decline {
         /// The partner's reference, cmmnd.seed.id
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = reference)]
         id: String,
         /// The reason, which goes out as statusNote
         #[arg(long, value_name = "TEXT")]
@@ -82,6 +83,10 @@ pub struct Place {
         value_parser = Server::parse
     )]
     at: Server,
+}
+
+fn reference(text: &str) -> Result<String, String> {
+    check_transaction("a reference", text).map(|()| text.to_owned())
 }
 
 fn forward(text: &str) -> Result<Span, String> {

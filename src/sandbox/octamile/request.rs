@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::Insure;
+use crate::provider::octamile::check_transaction;
 use crate::provider::payload::{self, found, shown};
 use crate::time::Time;
 
@@ -120,7 +121,7 @@ fn insure(consumer: &str, seed: &Map<String, Value>) -> Result<Insure, String> {
     let product = format!("{}-{}-{}", part("ctgry")?, part("type")?, part("pckg")?);
     check_product(&product)?;
     let id = part("id")?;
-    check_reference(id)?;
+    check_transaction("cmmnd.seed.id", id)?;
     let facts = object(seed, "cmmnd.seed.", "addtnlFact")?;
     let mistyped = || facts.keys().find(|name| name.to_ascii_lowercase().starts_with("webh"));
     let web_hook = match facts.get("webHook") {
@@ -154,22 +155,6 @@ fn check_product(product: &str) -> Result<(), String> {
     match parts.len() == 3 && parts.iter().all(fits) {
         true => Ok(()),
         false => Err(format!("a product is CTGRY-TYPE-PCKG, such as vhcl-tprt-1111; {} is none", shown(product))),
-    }
-}
-
-/// What a notification about it may hold: partners write certificates to files of this name.
-fn check_reference(id: &str) -> Result<(), String> {
-    let fits = (1..=128).contains(&id.len())
-        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
-        && !id.starts_with('.')
-        && !id.contains("..");
-    match fits {
-        true => Ok(()),
-        false => Err(format!(
-            "cmmnd.seed.id must be 1 to 128 characters out of A-Z a-z 0-9 . _ -, with no dot at its beginning and no two \
-             together; {} is not",
-            shown(id)
-        )),
     }
 }
 

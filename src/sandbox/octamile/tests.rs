@@ -176,7 +176,7 @@ fn what_is_wrong_is_named() {
         ("dump ipck_vhcl*PRMM", json!({}), "a product is CTGRY-TYPE-PCKG"),
         (&consumer, json!({}), "cmmnd.seed.ctgry is missing"),
         (&consumer, seed(|seed| seed["pckg"] = json!(1111)), "cmmnd.seed.pckg must be a string"),
-        (&consumer, seed(|seed| seed["id"] = json!("../../etc/passwd")), "cmmnd.seed.id must be 1 to 128 characters"),
+        (&consumer, seed(|seed| seed["id"] = json!("../../etc/passwd")), "cmmnd.seed.id must be safe as a file's name"),
         (&consumer, seed(|seed| seed["addtnlFact"] = json!([])), "cmmnd.seed.addtnlFact must be an object, not a list"),
         (&consumer, seed(|seed| seed["addtnlFact"] = json!({"webHook": 7})), "webHook must be a URL"),
         (&consumer, seed(|seed| seed["addtnlFact"] = json!({"webhook": "x"})), "is \"webhook\" meant to be it?"),

@@ -123,6 +123,7 @@ fn a_slip_on_the_command_line_is_told_before_anything_begins() {
     refused(&["--octamile-auth-file", "text"], 65, "it must hold what userInfo is to be");
     refused(&["clock", "-5m"], 2, "");
     refused(&["clock", "5"], 2, "+30s, +10m");
+    refused(&["approve", ".."], 2, "a reference must be safe as a file's name");
     refused(&["list", "--at", "http://127.0.0.1:1"], 75, "does `postrider sandbox` listen there?");
     let left: Vec<_> = std::fs::read_dir(desk.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["text"], "nothing is left behind");

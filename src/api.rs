@@ -268,7 +268,8 @@ async fn read(api: &Api, request: Request) -> Result<Bytes, Problem> {
     let time = server::duration(api.handle.config().api.request_timeout);
     let bytes = LARGEST_REQUEST.max(api.handle.rules().max_body_bytes);
     let mut room = api.handle.room(0)?;
-    body::read(request.into_body(), body::Limits { bytes, time }, |bytes| Ok(room.grow(bytes)?)).await
+    body::read(request.into_body(), body::Limits { bytes, time, are_settings: true }, |bytes| Ok(room.grow(bytes)?))
+        .await
 }
 
 /// What a request other than an event may have, at least.

@@ -15,6 +15,8 @@ pub struct Limits {
     pub bytes: usize,
     /// For the whole body to arrive.
     pub time: Duration,
+    /// Whether `store.max_body_bytes` and `api.request_timeout_ms` are what they come from, so that these raise them.
+    pub are_settings: bool,
 }
 
 /// The whole body. `grow` hears how many bytes there are before more of them are kept, and may refuse.
@@ -68,14 +70,14 @@ async fn next(parts: &mut Parts) -> Result<Option<Bytes>, Problem> {
 }
 
 fn too_large(what: &str, limits: Limits) -> Problem {
-    let detail =
-        format!("{what}, and at most {} are taken here; send less, or raise store.max_body_bytes", limits.bytes);
+    let or_raise = if limits.are_settings { ", or raise store.max_body_bytes" } else { "" };
+    let detail = format!("{what}, and at most {} are taken here; send less{or_raise}", limits.bytes);
     Problem::new(Kind::TooLarge, detail)
 }
 
 fn too_slow(what: &str, limits: Limits) -> Problem {
-    let detail =
-        format!("{what} within {} ms; send it faster, or raise api.request_timeout_ms", limits.time.as_millis());
+    let or_raise = if limits.are_settings { ", or raise api.request_timeout_ms" } else { "" };
+    let detail = format!("{what} within {} ms; send it faster{or_raise}", limits.time.as_millis());
     Problem::new(Kind::SlowRequest, detail)
 }
 
@@ -87,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { bytes: 10, time: Duration::from_secs(5) };
+    const LIMITS: Limits = Limits { bytes: 10, time: Duration::from_secs(5), are_settings: true };
 
     fn run<T>(future: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
@@ -121,6 +123,9 @@ mod tests {
         let more = Err((Kind::TooLarge, format!("the body has more bytes, and {advice}")));
         assert_eq!(read(parts(&["01234567890"])), more);
         assert_eq!(read(parts(&["0123456789", "a"])), more);
+        let fixed = Limits { are_settings: false, ..LIMITS };
+        let problem = run(super::read(parts(&["0123456789", "a"]), fixed, |_| Ok(()))).unwrap_err();
+        assert_eq!(problem.detail, "the body has more bytes, and at most 10 are taken here; send less");
     }
 
     #[test]

@@ -173,7 +173,7 @@ async fn read(api: &Api, headers: &HeaderMap, body: Body) -> Result<(bytes::Byte
     let most = api.handle.rules().max_body_bytes.saturating_add(ENVELOPE);
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|text| text.to_str().ok()?.parse::<usize>().ok());
     let mut room = api.handle.room(announced.unwrap_or(0).min(most))?;
-    let limits = Limits { bytes: most, time: duration(api.handle.config().api.request_timeout) };
+    let limits = Limits { bytes: most, time: duration(api.handle.config().api.request_timeout), are_settings: true };
     let bytes = body::read(body, limits, |bytes| Ok(room.grow(bytes)?)).await?;
     Ok((bytes, room))
 }

@@ -18,7 +18,6 @@ use crate::api::Json;
 use crate::api::body;
 use crate::api::json::read_object;
 use crate::api::problem::{Kind, Problem};
-use crate::api::server::duration;
 use crate::calendar::rfc3339;
 use crate::daemon::clock::wall;
 use crate::provider::ensuro::policy::Policy;
@@ -127,8 +126,7 @@ async fn decide(counter: &Counter, command: octamile::Command, id: String, how: 
 }
 
 async fn read<T: serde::de::DeserializeOwned>(counter: &Counter, request: Request) -> Result<T, Problem> {
-    let limits = body::Limits { bytes: MOST_BYTES, time: duration(counter.handle.config().api.request_timeout) };
-    read_object(&body::read(request.into_body(), limits, |_| Ok(())).await?)
+    read_object(&body::read(request.into_body(), counter.limits(MOST_BYTES), |_| Ok(())).await?)
 }
 
 impl From<Undone> for Problem {

@@ -113,7 +113,7 @@ fn token(text: &str, scope: Scope) -> AccessToken {
 }
 
 fn routes(let_go: &Arc<Notify>, held: &Arc<AtomicUsize>) -> Router {
-    let limits = body::Limits { bytes: 100_000, time: SHORT };
+    let limits = body::Limits { bytes: 100_000, time: SHORT, are_settings: true };
     let hold = {
         let (let_go, held) = (Arc::clone(let_go), Arc::clone(held));
         move || async move {

@@ -56,6 +56,8 @@ fn every_bad_request_to_ensuro_has_its_words() {
         let told = sandbox.ensuro("/new-policy", &body).expect(400);
         assert!(told["detail"].as_str().unwrap().contains(words), "{told}");
     }
+    let huge = sandbox.api.ask("POST", "/new-policy", &[("x-api-key", &key)], &vec![b' '; 300_000]).expect(413);
+    assert!(huge["detail"].as_str().unwrap().ends_with("at most 262144 are taken here; send less"), "{huge}");
     let told = sandbox.ensuro("/resolve-policy", &json!({"payout": "1"})).expect(400);
     assert!(told["detail"].as_str().unwrap().starts_with("ensuro_id is missing"), "{told}");
     let told = sandbox.ensuro("/replace-policy", &wanted("1", 3)).expect(400);

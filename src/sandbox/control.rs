@@ -77,7 +77,8 @@ struct Forward {
     by_ms: i64,
 }
 
-/// The journal first: a clock that went ahead stays ahead, whatever happens in between.
+/// The journal first: a clock that went ahead stays ahead, whatever happens in between. In a task of its own, which goes on
+/// when whoever asked hangs up: the daemon must not stay behind what is journaled.
 async fn advance(State(counter): Shared, request: Request) -> Result<Json<Value>, Problem> {
     let Forward { by_ms } = read(&counter, request).await?;
     let by = Span::from_ms(by_ms);
@@ -85,11 +86,14 @@ async fn advance(State(counter): Shared, request: Request) -> Result<Json<Value>
         let detail = format!("the clock moves forward only, by at most {FURTHEST} at once; {by_ms} ms is not that");
         return Err(Problem::envelope("/by_ms", detail));
     }
-    counter.desk.perform(Command::Advance { by }).await?;
-    counter.handle.advance(by).await?;
-    let (hands, ahead) = counter.desk.look(|world, now| (hands(world, now), world.ahead())).await?;
-    (counter.tell)(wall(), &Happening::Clock { ahead });
-    Ok(Json(hands))
+    let moved = tokio::spawn(async move {
+        counter.desk.perform(Command::Advance { by }).await?;
+        counter.handle.advance(by).await?;
+        let (hands, ahead) = counter.desk.look(|world, now| (hands(world, now), world.ahead())).await?;
+        (counter.tell)(wall(), &Happening::Clock { ahead });
+        Ok(Json(hands))
+    });
+    moved.await.unwrap_or_else(|_| Err(Problem::internal()))
 }
 
 async fn transaction(State(counter): Shared, Path(id): Path<String>) -> Result<Json<Value>, Problem> {

@@ -1,10 +1,13 @@
 //! The clock, the listings and the end: what the control verbs do, and that the daemon's own verbs work on a sandbox.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::harness::{Desk, Partner, stderr, stdout, wanted};
+use crate::process::harness::{PATIENCE, wait_for};
 use crate::receivers::{Answer, Received, Receiver, Step};
 
 #[test]
@@ -51,6 +54,33 @@ fn the_clock_leaves_alone_what_is_in_flight() {
     );
     desk.controlled(&sandbox, &["clock", "+10m"]);
     assert_eq!(partner.receiver.requests().len(), 1);
+}
+
+/// Whoever asks may hang up at any moment: what is journaled and what the clock shows stay the same.
+#[test]
+fn the_clock_goes_as_far_as_is_journaled_although_nobody_waits() {
+    let desk = Desk::new();
+    let sandbox = desk.start(&[]);
+    let body = json!({"by_ms": 3_600_000}).to_string();
+    let request = format!(
+        "POST /sandbox/clock HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n\r\n{body}",
+        sandbox.api.host(),
+        body.len()
+    );
+    for asked in 0..150 {
+        let mut hasty = TcpStream::connect(sandbox.api.host()).unwrap();
+        hasty.write_all(request.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_micros(asked % 30 * 200));
+    }
+    // A clock that does not follow is hours behind.
+    wait_for("a clock that shows what is journaled", PATIENCE, || {
+        let hands = sandbox.api.get("/sandbox/clock").expect(200);
+        let now: jiff::Timestamp = hands["now"].as_str().unwrap().parse().unwrap();
+        let ahead = now.as_millisecond() - jiff::Timestamp::now().as_millisecond();
+        let journaled = hands["ahead_ms"].as_i64().unwrap();
+        assert!(journaled > 0, "{hands}");
+        ((ahead - journaled).abs() < 60_000).then_some(())
+    });
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cli::output::{Tint, line, terminal, tinted};
 use crate::cli::{Failure, show, workbench};
 use crate::daemon::trial::Tried;
-use crate::delivery::{Outcome, Verdict};
+use crate::delivery::{DeadReason, Outcome, Verdict};
 use crate::endpoint::Endpoint;
 use crate::event::Event;
 use crate::operations::answer::{AttemptAnswer, span_of_us};
@@ -160,11 +160,13 @@ impl<'a> Told<'a> {
     pub fn step(&self, tried: &Tried, speed: u32) -> Result<(), Failure> {
         self.attempt(tried)?;
         let Verdict::RetryAt(at) = tried.verdict else {
-            let attempts = match tried.attempt.number {
-                1 => "1 attempt".to_owned(),
-                number => format!("{number} attempts"),
+            let after = match tried.attempt.number {
+                1 => ", after 1 attempt".to_owned(),
+                // It has told how many there were.
+                _ if tried.verdict == Verdict::Dead(DeadReason::ScheduleUsedUp) => String::new(),
+                number => format!(", after {number} attempts"),
             };
-            return line(&format!("  verdict       {}, after {attempts}", self.verdict(tried)));
+            return line(&format!("  verdict       {}{after}", self.verdict(tried)));
         };
         let wait = at.since(tried.attempt.finished_at);
         let here = if speed > 1 { format!("; {} here", divided(wait, speed)) } else { String::new() };

@@ -51,7 +51,7 @@ fn a_schedule_that_is_used_up_ends_after_eleven_attempts() {
         "11 attempts, the waits between them 1 h 5 min together",
         "in 1 min by the schedule, waits of 1 min 30 s in all; 6 ms here",
         "in 10 min by the schedule, waits of 1 h 5 min in all; 60 ms here",
-        "given up: that was the last of 11 attempts, after 11 attempts",
+        "given up: that was the last of 11 attempts\n",
     ];
     for part in parts {
         assert!(ended.out.contains(part), "{part}: {}", ended.out);

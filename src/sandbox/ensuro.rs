@@ -143,7 +143,7 @@ impl Ensuro {
     fn settle(&mut self, asked: Asked, at: Time, dice: &mut Dice, settings: &Settings) -> Said {
         match asked {
             Asked::Creation(quote) => match limits(&quote.wanted, at, settings) {
-                Err(error) => failed("policy/creation/failed", notice::creation_failed(&quote, error)),
+                Err(error) => told("policy/creation/failed", notice::creation_failed(&quote, error)),
                 Ok(()) => {
                     let policy = Policy::of(dice, *quote, at);
                     let body = notice::creation(self.add(policy));
@@ -179,7 +179,7 @@ impl Ensuro {
                 let payout = payout.to_string();
                 let error = error.unwrap_or(NOT_FOUND);
                 let body = notice::resolution_failed(ensuro_id, &payout, known.as_deref(), error);
-                failed("policy/resolution/failed", body)
+                told("policy/resolution/failed", body)
             }
         }
     }
@@ -195,7 +195,7 @@ impl Ensuro {
             (known, error) => {
                 let asked = known.as_deref().zip(shown);
                 let body = notice::cancellation_failed(ensuro_id, asked, error.unwrap_or(NOT_FOUND));
-                failed("policy/cancellation/failed", body)
+                told("policy/cancellation/failed", body)
             }
         }
     }
@@ -222,7 +222,7 @@ impl Ensuro {
             (known, error) => {
                 let error = error.unwrap_or(NOT_FOUND);
                 let body = notice::replacement_failed(old_id, known.as_deref(), &quote, error);
-                failed("policy/replacement/failed", body)
+                told("policy/replacement/failed", body)
             }
         }
     }
@@ -323,10 +323,6 @@ fn limits(wanted: &Wanted, at: Time, settings: &Settings) -> Result<(), &'static
 }
 
 fn told(event_type: &'static str, body: Value) -> Said {
-    Said::notice(event_type, body, To::Ensuro)
-}
-
-fn failed(event_type: &'static str, body: Value) -> Said {
     Said::notice(event_type, body, To::Ensuro)
 }
 

@@ -1,6 +1,7 @@
 //! A receiver that misbehaves to order, for everything that sends: raw TCP or TLS on a port of 127.0.0.1, on a thread
 //! of its own. It keeps what it was sent byte for byte, and a closure decides each answer.
 
+#[path = "receivers/certificates.rs"]
 pub mod certificates;
 
 use std::net::{Ipv4Addr, SocketAddr};

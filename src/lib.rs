@@ -4,6 +4,8 @@
 //! The map, lowest layer first. A module names only modules of lower layers; engine and doors never see each other.
 //! Layers 0 to 2 mention no clock, no chance, no async, no file and no socket: time and draws are arguments.
 
+#![forbid(unsafe_code)]
+
 // 0 words: know nothing but std
 pub mod access;
 pub mod delivery;

@@ -295,6 +295,21 @@ mod tests {
         assert!(take_turns(&[], 3).is_empty());
     }
 
+    /// The last wall: whatever led there, what was reached is judged by itself before a byte is sent to it.
+    #[tokio::test]
+    async fn an_address_that_was_reached_unvetted_is_let_go() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = || async move {
+            let stream = tokio::net::TcpStream::connect(address).await?;
+            Ok::<_, BoxError>(hyper_util::rt::TokioIo::new(stream))
+        };
+        let refused = watched(connect(), None, &Settings::default()).await.err().expect("it must be let go");
+        assert!(refused.to_string().contains("127.0.0.0/8"), "{refused}");
+        let allowing = Settings { allow_addresses: vec!["127.0.0.1/32".parse().unwrap()], ..Settings::default() };
+        assert!(watched(connect(), None, &allowing).await.is_ok());
+    }
+
     #[tokio::test]
     async fn whoever_asks_for_a_name_meanwhile_joins_the_lookup_that_runs() {
         let calls = Arc::new(AtomicUsize::new(0));

@@ -7,6 +7,7 @@ mod campaign;
 #[allow(dead_code, reason = "shared with the tests in tests/it, which use the rest")]
 #[path = "../it/process/harness.rs"]
 mod harness;
+mod mutations;
 #[allow(dead_code, reason = "shared with the tests in tests/it, which use the rest")]
 #[path = "../it/receivers.rs"]
 mod receivers;
@@ -16,7 +17,11 @@ use std::process::ExitCode;
 use campaign::{Row, conduct};
 
 /// In the order of the README's table.
-const ROWS: &[Row] = &[];
+const ROWS: &[Row] = &[Row {
+    name: "mutations",
+    shown: "the source broken where a promise is kept, one way at a time: the tests go red",
+    run: mutations::run,
+}];
 
 fn main() -> ExitCode {
     conduct(ROWS, std::env::args().skip(1))

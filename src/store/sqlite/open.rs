@@ -313,6 +313,16 @@ mod tests {
         lock(&path).unwrap();
     }
 
+    /// With less than FULL (2), the log is synced at checkpoints only: a power cut would take what was told to be on disk.
+    #[test]
+    fn what_is_committed_is_synced_before_it_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = file(&folder.path().join("postrider.db")).unwrap();
+        let level: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+        let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!((level, journal.as_str()), (2, "wal"));
+    }
+
     /// A daemon and a verb often begin together, in a folder that has no store yet.
     #[test]
     fn a_store_that_another_process_makes_at_this_moment_is_no_strangers() {

@@ -22,6 +22,20 @@ fn a_store_that_is_not_there_is_made_only_by_what_fills_it() {
     assert!(!place.run("--store here.db enqueue --type policy/creation body.json").err.contains("made"));
 }
 
+/// It holds the keys: not even for a moment may somebody else read it.
+#[test]
+fn a_store_is_its_user_s_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new().with_acme();
+    // While somebody looks at it, it has its log and its index beside it.
+    let watching = Connection::open(place.path("postrider.db")).unwrap();
+    watching.query_row("SELECT count(*) FROM endpoint", [], |row| row.get::<_, i64>(0)).unwrap();
+    for file in ["postrider.db", "postrider.db-wal", "postrider.db-shm"] {
+        let mode = fs::metadata(place.path(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+}
+
 #[test]
 fn a_file_of_another_program_is_left_alone() {
     let place = Place::new();

@@ -20,3 +20,5 @@ mod sandbox;
 mod sim;
 mod telemetry;
 mod tidy;
+
+use process::harness;

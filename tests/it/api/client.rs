@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::process::harness::PATIENCE;
+use crate::harness::PATIENCE;
 
 /// Where a daemon listens, and with which token it is asked.
 #[derive(Clone, Debug)]

@@ -11,7 +11,10 @@ mod crash;
 #[path = "../it/process/harness.rs"]
 mod harness;
 mod load;
+mod mounts;
 mod mutations;
+mod power;
+mod preload;
 #[allow(dead_code, reason = "shared with the tests in tests/it, which use the rest")]
 #[path = "../it/receivers.rs"]
 mod receivers;
@@ -26,6 +29,11 @@ const ROWS: &[Row] = &[
         name: "crash",
         shown: "kill -9 at random moments under load: nothing acknowledged is lost, ready again in < 2 s",
         run: crash::run,
+    },
+    Row {
+        name: "power",
+        shown: "power cuts, on a file system of its own: nothing acknowledged is lost; without syncs it is, so this can tell",
+        run: power::run,
     },
     Row {
         name: "mutations",

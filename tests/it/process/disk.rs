@@ -106,13 +106,15 @@ fn an_outcome_that_cannot_be_written_is_kept_until_it_can() {
 
 /// A daemon with a copy of the home's store on a disk of 16 MiB of its own, which ends with it; and that disk as it is
 /// seen from here. `None` where that is not allowed.
-fn on_a_small_disk(home: &Home) -> Option<(Daemon, PathBuf)> {
+fn on_a_small_disk(home: &mut Home) -> Option<(Daemon, PathBuf)> {
+    let kept = home.store_path();
+    home.reconfigure(&format!("{LENIENT}[store]\npath = \"disk/postrider.db\"\n"));
     let disk = home.path().join("disk");
     std::fs::create_dir(&disk).unwrap();
     let mut unshared = Command::new("unshare");
     unshared.args(["--user", "--map-root-user", "--mount", "sh", "-c"]);
     unshared.arg("mount -t tmpfs -o size=16m none \"$0\" && cp \"$1\" \"$0\" && shift && exec \"$@\"");
-    unshared.arg(&disk).arg(home.store_path()).arg(env!("CARGO_BIN_EXE_postrider"));
+    unshared.arg(&disk).arg(kept).arg(env!("CARGO_BIN_EXE_postrider"));
     unshared.arg("--config").arg(home.path().join("config.toml")).arg("serve");
     let mut daemon = Daemon::spawn(unshared);
     let started = wait_for("a start or an end", PATIENCE, || {
@@ -135,8 +137,7 @@ fn a_full_disk_is_told_and_outlived() {
     let even = Overrides { rate: Some(150), ..overrides(&[]) };
     let acme = home.add(NewEndpoint { overrides: even, ..endpoint("acme", &receiver.url()) });
     home.enqueue_many("owed", OWED, &acme);
-    home.reconfigure(&format!("{LENIENT}[store]\npath = \"disk/postrider.db\"\n"));
-    let Some((mut daemon, disk)) = on_a_small_disk(&home) else { return };
+    let Some((mut daemon, disk)) = on_a_small_disk(&mut home) else { return };
     receiver.wait_for(1, PATIENCE);
     let filler = disk.join("filler");
     let filled = std::fs::write(&filler, vec![0; 1 << 24]);

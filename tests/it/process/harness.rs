@@ -60,7 +60,7 @@ impl Home {
     }
 
     pub fn store_path(&self) -> PathBuf {
-        self.folder.path().join("postrider.db")
+        self.folder.path().join(&self.config.store.path)
     }
 
     pub fn store(&self) -> SqliteStore {

@@ -26,6 +26,7 @@ const BUSY_STEP: Duration = Duration::from_millis(1);
 
 pub(super) fn file(path: &Path) -> Result<Connection, StoreError> {
     create(path)?;
+    look_whole(path)?;
     let mut connection = Connection::open(path).map_err(|error| about(path, error))?;
     prepare(&mut connection).map_err(|error| match error {
         Trouble::Sqlite(error) => about(path, error),
@@ -66,6 +67,23 @@ fn create(path: &Path) -> Result<(), StoreError> {
             path.display()
         ))),
     }
+}
+
+/// SQLite takes a file of less than a page for a new database, and throws away what its log of writes holds: all that was
+/// ever accepted would be gone without a word. A store that is only being made has neither a log nor part of a page.
+fn look_whole(path: &Path) -> Result<(), StoreError> {
+    let length = |path: &Path| std::fs::metadata(path).ok().filter(|found| found.is_file()).map(|found| found.len());
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let why = match (length(path), length(Path::new(&log))) {
+        (Some(0), Some(1..)) => format!("is empty, but {} is not", Path::new(&log).display()),
+        (Some(bytes @ 1..512), _) => format!("was cut: it has {bytes} bytes"),
+        _ => return Ok(()),
+    };
+    Err(StoreError::Unusable(format!(
+        "{} {why}; keep a copy of both, and restore a backup; to begin with an empty store, move both away",
+        path.display()
+    )))
 }
 
 enum Trouble {
@@ -321,6 +339,23 @@ mod tests {
         let level: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
         let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
         assert_eq!((level, journal.as_str()), (2, "wal"));
+    }
+
+    #[test]
+    fn a_store_that_was_cut_to_nothing_is_not_taken_for_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, log) = (folder.path().join("postrider.db"), folder.path().join("postrider.db-wal"));
+        for (bytes, logged, words) in [(1, false, "was cut"), (511, true, "was cut"), (0, true, "is empty, but")] {
+            std::fs::write(&path, vec![b'S'; bytes]).unwrap();
+            std::fs::write(&log, vec![1; if logged { 32 } else { 0 }]).unwrap();
+            let refused = file(&path).unwrap_err();
+            assert!(matches!(&refused, StoreError::Unusable(why) if why.contains(words)), "{refused:?}");
+            assert_eq!(std::fs::read(&path).unwrap().len(), bytes, "nothing was touched");
+            assert_eq!(log.metadata().unwrap().len() > 0, logged);
+        }
+        std::fs::write(&path, "").unwrap();
+        std::fs::remove_file(&log).unwrap();
+        drop(file(&path).unwrap());
     }
 
     /// A daemon and a verb often begin together, in a folder that has no store yet.

@@ -7,6 +7,7 @@ mod campaign;
 #[path = "../it/api/client.rs"]
 mod client;
 mod crash;
+mod damage;
 #[allow(dead_code, reason = "shared with the tests in tests/it, which use the rest")]
 #[path = "../it/process/harness.rs"]
 mod harness;
@@ -34,6 +35,11 @@ const ROWS: &[Row] = &[
         name: "power",
         shown: "power cuts, on a file system of its own: nothing acknowledged is lost; without syncs it is, so this can tell",
         run: power::run,
+    },
+    Row {
+        name: "damage",
+        shown: "damaged stores: every verb works or refuses in words, and no body is sent that was not accepted",
+        run: damage::run,
     },
     Row {
         name: "mutations",

@@ -19,6 +19,7 @@ mod preload;
 #[allow(dead_code, reason = "shared with the tests in tests/it, which use the rest")]
 #[path = "../it/receivers.rs"]
 mod receivers;
+mod writes;
 
 use std::process::ExitCode;
 
@@ -35,6 +36,11 @@ const ROWS: &[Row] = &[
         name: "power",
         shown: "power cuts, on a file system of its own: nothing acknowledged is lost; without syncs it is, so this can tell",
         run: power::run,
+    },
+    Row {
+        name: "writes",
+        shown: "the n-th write or sync of the store fails, for every n: nothing is falsely acknowledged, the rest goes on",
+        run: writes::run,
     },
     Row {
         name: "damage",

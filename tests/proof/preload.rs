@@ -6,6 +6,9 @@ use std::process::Command;
 /// Makes every sync of a file an empty word: what an application has that lowers `synchronous`.
 pub const NO_SYNC: &str = include_str!("preload/no_sync.c");
 
+/// Fails one call that changes or syncs a file of the store, or all from one on; see its own words.
+pub const FAILING: &str = include_str!("preload/failing.c");
+
 /// For `LD_PRELOAD`.
 pub fn compile(source: &str, into: &Path, name: &str) -> PathBuf {
     let (text, library) = (into.join(format!("{name}.c")), into.join(format!("{name}.so")));

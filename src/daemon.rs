@@ -106,7 +106,8 @@ async fn serve(
     let path = &config.store.path;
     // The file first: its lock stands beside it, wherever links lead.
     let mut store = SqliteStore::open(path)?;
-    let _lock = sqlite::lock(path).map_err(|error| locked(path, error))?;
+    let lock = sqlite::lock(path).map_err(|error| locked(path, error))?;
+    store.depend_on(&lock);
     let courier = courier(config)?;
     let clock = clock::Clock::new();
     let replies = store.apply(clock.now(), &[Command::Recover])?;

@@ -34,6 +34,7 @@ pub struct SqliteStore {
     name: String,
     /// What this connection saw last, for `changes`.
     seen: Seen,
+    files: open::Files,
 }
 
 struct Seen {
@@ -45,7 +46,9 @@ struct Seen {
 impl SqliteStore {
     /// Opens the file, or creates it (mode 0600). Fails with a sentence that says what is wrong with it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::over(open::file(path)?, path.display().to_string())
+        let mut store = Self::over(open::file(path)?, path.display().to_string())?;
+        store.files = open::Files::of(path);
+        Ok(store)
     }
 
     /// Opens the file only if it is there already.
@@ -63,7 +66,12 @@ impl SqliteStore {
 
     fn over(connection: Connection, name: String) -> Result<Self, StoreError> {
         let seen = read::seen(&connection).map_err(|error| open::sentence(&name, error))?;
-        Ok(SqliteStore { connection, name, seen })
+        Ok(SqliteStore { connection, name, seen, files: open::Files::none() })
+    }
+
+    /// From now on the store is as unusable without the lock's file as without one of its own: another daemon could begin.
+    pub fn depend_on(&mut self, lock: &Lock) {
+        self.files.add(lock);
     }
 
     /// The replies, and whether the revision moved.
@@ -100,6 +108,8 @@ impl Store for SqliteStore {
             applied => applied,
         };
         let (replies, revised) = applied.map_err(|error| open::sentence(&self.name, error))?;
+        // Nobody may be told that something is kept in a file that the next one who asks does not find.
+        self.files.are_the_same()?;
         self.seen.revision += i64::from(revised);
         Ok(replies)
     }
@@ -109,6 +119,7 @@ impl Store for SqliteStore {
     }
 
     fn changes(&mut self) -> Result<Changes, StoreError> {
+        self.files.are_the_same()?;
         let (changes, seen) = self.read(|connection| read::changes(connection, &self.seen))?;
         self.seen = seen;
         Ok(changes)

@@ -11,6 +11,7 @@ mod damage;
 #[allow(dead_code, reason = "shared with the tests in tests/it, which use the rest")]
 #[path = "../it/process/harness.rs"]
 mod harness;
+mod held;
 mod load;
 mod mounts;
 mod mutations;
@@ -46,6 +47,11 @@ const ROWS: &[Row] = &[
         name: "damage",
         shown: "damaged stores: every verb works or refuses in words, and no body is sent that was not accepted",
         run: damage::run,
+    },
+    Row {
+        name: "held",
+        shown: "the store held for seconds, claimed by ten daemons, deleted or replaced: nothing acknowledged vanishes",
+        run: held::run,
     },
     Row {
         name: "mutations",

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -84,6 +84,52 @@ fn look_whole(path: &Path) -> Result<(), StoreError> {
         "{} {why}; keep a copy of both, and restore a backup; to begin with an empty store, move both away",
         path.display()
     )))
+}
+
+/// The files of a store that is open, by their names and as the file system knows them.
+///
+/// Under another name, or none, a file goes on to take what is written to it, and who comes next finds nothing of that; without
+/// the index that they share, two processes do not see each other's locks.
+pub(super) struct Files(Vec<(PathBuf, Option<Identity>)>);
+
+/// Device and number.
+type Identity = (u64, u64);
+
+impl Files {
+    /// Those that are there, of the store at `path`. For what was read from at least once: then it has all.
+    pub(super) fn of(path: &Path) -> Self {
+        let beside = |suffix: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        let names = [path.to_owned(), beside("-wal"), beside("-shm")];
+        Files(names.into_iter().map(|name| (name.clone(), identity_of(&name))).collect())
+    }
+
+    /// None, of a store without files.
+    pub(super) fn none() -> Self {
+        Files(Vec::new())
+    }
+
+    pub(super) fn add(&mut self, lock: &Lock) {
+        self.0.push((lock.path.clone(), identity_of(&lock.path)));
+    }
+
+    /// Fails with a sentence if one of them has gone, or is another by now.
+    pub(super) fn are_the_same(&self) -> Result<(), StoreError> {
+        match self.0.iter().find(|(path, known)| known.is_some() && identity_of(path) != *known) {
+            None => Ok(()),
+            Some((path, _)) => Err(StoreError::Unusable(format!(
+                "{} was deleted or replaced while it was in use; look at what is there now, then start again",
+                path.display()
+            ))),
+        }
+    }
+}
+
+fn identity_of(path: &Path) -> Option<Identity> {
+    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 enum Trouble {
@@ -230,6 +276,7 @@ pub(super) fn sentence(store: &str, error: Error) -> StoreError {
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
+    path: PathBuf,
 }
 
 #[derive(Debug)]
@@ -275,7 +322,7 @@ pub fn lock(path: &Path) -> Result<Lock, LockError> {
     }
     let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
     written.map_err(at)?;
-    Ok(Lock { _file: file })
+    Ok(Lock { _file: file, path: lock_path })
 }
 
 /// The process that holds the lock of the store at `path`, if one does. Looks without taking: the lock is touched

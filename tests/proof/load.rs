@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::client::{Api, Wire};
 use crate::harness::{Daemon, PATIENCE, wait_for};
@@ -28,6 +28,19 @@ pub fn event_of(request: &Received, padding: usize) -> String {
     let id = request.header("webhook-id").expect("an id").to_owned();
     assert!(request.body == body(&id, padding).as_bytes(), "another body for {id}");
     id
+}
+
+/// How many requests there were at once, if each was under way for `lasting` from its arrival.
+pub fn most_at_once(mut arrivals: Vec<Instant>, lasting: Duration) -> usize {
+    arrivals.sort();
+    let (mut most, mut first) = (0, 0);
+    for (last, arrival) in arrivals.iter().enumerate() {
+        while arrivals[first] + lasting <= *arrival {
+            first += 1;
+        }
+        most = most.max(last + 1 - first);
+    }
+    most
 }
 
 pub struct Load {

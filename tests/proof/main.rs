@@ -6,8 +6,10 @@ mod campaign;
 #[allow(dead_code, reason = "shared with the tests in tests/it, which use the rest")]
 #[path = "../it/api/client.rs"]
 mod client;
+mod clock;
 mod crash;
 mod damage;
+mod disk;
 #[allow(dead_code, reason = "shared with the tests in tests/it, which use the rest")]
 #[path = "../it/process/harness.rs"]
 mod harness;
@@ -44,6 +46,11 @@ const ROWS: &[Row] = &[
         run: writes::run,
     },
     Row {
+        name: "disk",
+        shown: "a disk that is full, limited or read-only: intake refuses in words, all goes on by itself when there is room",
+        run: disk::run,
+    },
+    Row {
         name: "damage",
         shown: "damaged stores: every verb works or refuses in words, and no body is sent that was not accepted",
         run: damage::run,
@@ -52,6 +59,11 @@ const ROWS: &[Row] = &[
         name: "held",
         shown: "the store held for seconds, claimed by ten daemons, deleted or replaced: nothing acknowledged vanishes",
         run: held::run,
+    },
+    Row {
+        name: "clock",
+        shown: "the clock set by an hour to ten years, the process stopped: nothing early, lost, or sent in a burst",
+        run: clock::run,
     },
     Row {
         name: "mutations",

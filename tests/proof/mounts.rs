@@ -37,12 +37,6 @@ impl Mount {
     pub fn at(&self) -> &Path {
         &self.at
     }
-
-    /// What is mounted stays, under other rules: `ro`, `rw`.
-    pub fn again(&self, options: &str) -> Result<(), String> {
-        let options = format!("remount,{options}");
-        tool("mount", &["-o", &options, self.at.to_str().unwrap()]).map(drop)
-    }
 }
 
 impl Drop for Mount {

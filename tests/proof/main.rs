@@ -2,6 +2,7 @@
 //! `./tests/campaign` runs the long one, `./tests/run` the quick one; both end with the table of figures that stands in the
 //! README. A row that does not hold fails the campaign; one that this machine cannot run is told and counted as skipped.
 
+mod ailing;
 mod campaign;
 #[allow(dead_code, reason = "shared with the tests in tests/it, which use the rest")]
 #[path = "../it/api/client.rs"]
@@ -13,6 +14,7 @@ mod disk;
 #[allow(dead_code, reason = "shared with the tests in tests/it, which use the rest")]
 #[path = "../it/process/harness.rs"]
 mod harness;
+mod healthy;
 mod held;
 mod load;
 mod mounts;
@@ -64,6 +66,11 @@ const ROWS: &[Row] = &[
         name: "clock",
         shown: "the clock set by an hour to ten years, the process stopped: nothing early, lost, or sent in a burst",
         run: clock::run,
+    },
+    Row {
+        name: "receivers",
+        shown: "receivers that attack or ail: each attempt ends in its time, memory stays, the others do not notice",
+        run: ailing::run,
     },
     Row {
         name: "mutations",

@@ -16,6 +16,8 @@ mod disk;
 mod harness;
 mod healthy;
 mod held;
+mod herd;
+mod isolation;
 mod load;
 mod mounts;
 mod mutations;
@@ -71,6 +73,16 @@ const ROWS: &[Row] = &[
         name: "receivers",
         shown: "receivers that attack or ail: each attempt ends in its time, memory stays, the others do not notice",
         run: ailing::run,
+    },
+    Row {
+        name: "isolation",
+        shown: "100 endpoints, 10 of them dead with a backlog: the healthy keep their rate, and p99 twice theirs or below 50 ms",
+        run: isolation::run,
+    },
+    Row {
+        name: "herd",
+        shown: "an endpoint comes back to 10,000 pending: paced, within its concurrency, no retry early, none twice",
+        run: herd::run,
     },
     Row {
         name: "mutations",

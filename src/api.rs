@@ -46,6 +46,7 @@ use crate::daemon::{self, Failed, Handle, Served};
 use crate::observe::metrics::Metrics;
 use crate::observe::{Notice, tell};
 use crate::operations::{self, Refused};
+use crate::plain::plain_json;
 use guard::{Gate, needs};
 use listen::Bound;
 use problem::{Kind, Problem};
@@ -317,6 +318,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
 }
 
 fn json<T: Serialize>(answer: &T) -> Response {
-    let text = serde_json::to_vec(answer).expect("plain data");
+    // Also for whoever looks at it with curl on a terminal.
+    let text = plain_json(&serde_json::to_string(answer).expect("plain data"));
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }

@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::error::ErrorKind as Unparsed;
+use clap::error::{ContextKind, ContextValue, ErrorKind as Unparsed};
 use clap::{Parser, Subcommand};
 use zeroize::Zeroizing;
 
@@ -144,7 +144,7 @@ pub fn main() -> ExitCode {
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     let asked = match CommandLine::try_parse() {
         Ok(asked) => asked,
-        Err(error) => return ExitCode::from(unparsed(&error) as u8),
+        Err(error) => return ExitCode::from(unparsed(error) as u8),
     };
     let json = asked.global.json;
     let exit = run(asked).unwrap_or_else(|failure| {
@@ -267,7 +267,12 @@ fn server(asked: &CommandLine) -> Result<Option<Asked>, Failure> {
 }
 
 /// Answers arguments that clap does not take, or takes for a wish for help.
-fn unparsed(error: &clap::Error) -> Exit {
+fn unparsed(mut error: clap::Error) -> Exit {
+    // What clap quotes of the arguments, it quotes as it is.
+    let quoted: Vec<(ContextKind, ContextValue)> = error.context().map(|(kind, value)| (kind, quoted(value))).collect();
+    for (kind, value) in quoted {
+        error.insert(kind, value);
+    }
     let asked_for = matches!(error.kind(), Unparsed::DisplayHelp | Unparsed::DisplayVersion);
     let json = std::env::args_os().any(|argument| argument == "--json");
     if !asked_for && json {
@@ -281,15 +286,27 @@ fn unparsed(error: &clap::Error) -> Exit {
     if asked_for { Exit::Done } else { Exit::Usage }
 }
 
+/// What an error of clap's quotes, made plain.
+fn quoted(value: &ContextValue) -> ContextValue {
+    match value {
+        ContextValue::String(text) => ContextValue::String(plain(text)),
+        ContextValue::Strings(texts) => ContextValue::Strings(texts.iter().map(|text| plain(text)).collect()),
+        other => other.clone(),
+    }
+}
+
 /// The one place where a failure is told.
 fn tell(failure: &Failure, json: bool) {
     if json {
         let error = serde_json::json!({"error": {"exit": failure.exit as u8, "message": failure.message}});
         output::note(&plain_json(&error.to_string()));
     } else {
-        // Only messages of ours have several lines: the problems of a configuration.
-        let lines: Vec<String> = failure.message.lines().map(plain).collect();
-        output::note(&format!("postrider: {}", lines.join("\n")));
+        let text = match failure.exit {
+            // One problem a line. What is foreign in it was made plain where the line was written.
+            Exit::Config => failure.message.lines().map(plain).collect::<Vec<String>>().join("\n"),
+            _ => plain(&failure.message),
+        };
+        output::note(&format!("postrider: {text}"));
     }
 }
 

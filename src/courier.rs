@@ -12,7 +12,7 @@ mod tls;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -72,10 +72,15 @@ impl Default for Settings {
 #[derive(Clone)]
 pub struct Courier {
     settings: Arc<Settings>,
-    pooled: reqwest::Client,
+    pooled: Arc<Mutex<reqwest::Client>>,
     /// Keeps no connection, so each request gets a new one.
     fresh: reqwest::Client,
+    /// What a client is made of.
+    parts: Arc<(ClientConfig, Arc<Resolver>)>,
 }
+
+/// After the system had no file handle for a socket, it is asked again this much later.
+const HANDLE_PATIENCE: Duration = Duration::from_millis(50);
 
 /// Headers that an answer may have. What bounds a head is its size, some 400 KiB, which the client holds it to.
 const MOST_HEADERS: usize = 1000;
@@ -101,7 +106,7 @@ impl Courier {
         let resolver = Arc::new(Resolver::new(settings.clone(), lookup));
         let pooled = client(&settings, &config, &resolver, settings.idle_connections)?;
         let fresh = client(&settings, &config, &resolver, 0)?;
-        Ok(Courier { settings, pooled, fresh })
+        Ok(Courier { settings, pooled: Arc::new(Mutex::new(pooled)), fresh, parts: Arc::new((config, resolver)) })
     }
 
     /// Sends `request` once, or twice if an idle connection turned out to be dead, and waits for the answer.
@@ -138,20 +143,36 @@ impl Courier {
         // Instants end somewhere; no attempt lasts a day.
         let deadline = begun + request.timeout.to_std().min(Duration::from_secs(86_400));
         let post = Post { url, headers, body: Bytes::from_owner(request.body.clone()), deadline };
-        match self.once(&self.pooled, &post).await {
-            (trip, false) => trip,
-            (_, true) => {
-                let lost = micros(begun.elapsed());
-                let (mut trip, _) = self.once(&self.fresh, &post).await;
-                // The receiver had the request all that time, so its answer is judged by the whole of it.
-                trip.timings.first_byte_us = trip.timings.first_byte_us.map(|took| took.saturating_add(lost));
-                Trip { resent: true, ..trip }
+        loop {
+            let pooled = self.pooled.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            match self.once(&pooled, &post).await {
+                (trip, Next::Done) => return trip,
+                (_, Next::Resend) => {
+                    let lost = micros(begun.elapsed());
+                    let (mut trip, _) = self.once(&self.fresh, &post).await;
+                    // The receiver had the request all that time, so its answer is judged by the whole of it.
+                    trip.timings.first_byte_us = trip.timings.first_byte_us.map(|took| took.saturating_add(lost));
+                    return Trip { resent: true, ..trip };
+                }
+                (trip, Next::Wait) if Instant::now() + HANDLE_PATIENCE >= deadline => return trip,
+                (_, Next::Wait) => {
+                    self.shed();
+                    tokio::time::sleep(HANDLE_PATIENCE).await;
+                }
             }
         }
     }
 
-    /// One sending, and whether it went to a reused connection that ended without a word.
-    async fn once(&self, client: &reqwest::Client, post: &Post) -> (Trip, bool) {
+    /// Closes all connections that are kept for later: what is under way needs the handles more.
+    fn shed(&self) {
+        let (config, resolver) = &*self.parts;
+        if let Ok(client) = client(&self.settings, config, resolver, self.settings.idle_connections) {
+            *self.pooled.lock().unwrap_or_else(PoisonError::into_inner) = client;
+        }
+    }
+
+    /// One sending, and whether it is the last.
+    async fn once(&self, client: &reqwest::Client, post: &Post) -> (Trip, Next) {
         let probe = Probe::new(&post.url);
         let sending = async { client.execute(post.outgoing()).await };
         let sent = timeout_at(post.deadline.into(), probe.clone().beside(sending)).await;
@@ -160,13 +181,17 @@ impl Courier {
         }
         let marks = probe.marks();
         let mut trip = Trip::on(&marks);
-        let mut stale = false;
+        let mut next = Next::Done;
         trip.reply = match sent {
             _ if marks.blocked.is_some() => Reply::Blocked { reason: marks.blocked.unwrap_or_default() },
             Err(_) => Reply::TimedOut { stage: marks.stage },
             Ok(Err(_)) if marks.overdue => Reply::TimedOut { stage: marks.stage },
             Ok(Err(error)) => {
-                stale = marks.connection == Connection::Reused && failure::is_silent_end(&error);
+                if marks.connection == Connection::Reused && failure::is_silent_end(&error) {
+                    next = Next::Resend;
+                } else if failure::is_lack_of_handles(&error) {
+                    next = Next::Wait;
+                }
                 Reply::Unreachable { stage: marks.stage, error: failure::describe(&error) }
             }
             Ok(Ok(answer)) => {
@@ -177,7 +202,7 @@ impl Courier {
                 reply
             }
         };
-        (trip, stale)
+        (trip, next)
     }
 
     /// The head, and as much of the body as comes in time. A body that was not read to its end takes its connection
@@ -227,6 +252,16 @@ pub enum BodyEnd {
     Unfinished,
     /// The connection ended before it did.
     Broken,
+}
+
+/// What follows a sending.
+enum Next {
+    Done,
+    /// It went to a reused connection that ended without a word: once more, on a new one.
+    Resend,
+    /// It was not sent, for this process has no file handle left. That is no fault of the receiver, and its schedule must not
+    /// pay for it.
+    Wait,
 }
 
 /// What is sent, twice if need be.

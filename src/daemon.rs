@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod exchange;
 pub mod handle;
+mod handles;
 mod keeper;
 pub mod trial;
 mod witness;
@@ -23,6 +24,7 @@ use crate::observe::metrics::Metrics;
 use crate::observe::spans::Spans;
 use crate::observe::{Notice, tell};
 use crate::operations::Rules;
+use crate::plain::plain;
 use crate::store::sqlite::{self, LockError, SqliteStore};
 use crate::store::{Command, Reply, Store, StoreError};
 use crate::time::Span;
@@ -103,6 +105,7 @@ async fn serve(
     spans: Spans,
     metrics: Metrics,
 ) -> Result<Ended, Failed> {
+    let config = &handles::share_out(config);
     let path = &config.store.path;
     // The file first: its lock stands beside it, wherever links lead.
     let mut store = SqliteStore::open(path)?;
@@ -159,8 +162,9 @@ pub fn extra_roots(config: &Config) -> Result<Vec<CertificateDer<'static>>, Fail
 
 /// At least one. Fails with a sentence that begins with the file.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let unreadable =
-        |error: &dyn std::fmt::Display| format!("{} is no PEM file of certificates: {error}", path.display());
+    let unreadable = |error: &dyn std::fmt::Display| {
+        format!("{} is no PEM file of certificates: {error}", plain(&path.to_string_lossy()))
+    };
     let found: Result<Vec<CertificateDer<'static>>, _> =
         CertificateDer::pem_file_iter(path).and_then(|certificates| certificates.collect());
     let found = found.map_err(|error| unreadable(&error))?;
@@ -185,7 +189,6 @@ fn listen(stop: &mpsc::UnboundedSender<()>) -> Result<(), Failed> {
 /// Room for many connections, and no memory with secrets in a core file. Each is worth having and none is needed.
 fn shield() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let files = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum });
+    handles::raise();
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: getrlimit(Resource::Core).maximum });
 }

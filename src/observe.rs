@@ -98,6 +98,12 @@ pub enum Notice<'a> {
         retry_in: Span,
     },
     AttemptEnded(AttemptEnded<'a>),
+    /// The system grants so few file handles that less is open at once than was configured.
+    FewHandles {
+        granted: u64,
+        max_connections: u64,
+        in_flight: u64,
+    },
     /// A due delivery was found to have had all its attempts, and was ended as dead.
     DeliveryUsedUp {
         delivery: DeliveryId,
@@ -177,6 +183,9 @@ pub fn tell(notice: &Notice<'_>) {
         Notice::Listening { address } => tracing::info!(address, "listening"),
         Notice::ConnectionsRefused { error, retry_in } => {
             tracing::error!(error, %retry_in, "no connections can be taken");
+        }
+        Notice::FewHandles { granted, max_connections, in_flight } => {
+            tracing::warn!(granted, max_connections, in_flight, "few file handles: raise the limit (ulimit -n)");
         }
         Notice::AttemptEnded(ended) => tell_attempt(ended),
         Notice::DeliveryUsedUp { delivery, endpoint } => {

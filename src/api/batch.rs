@@ -22,6 +22,7 @@ use super::server::{duration, reached};
 use crate::daemon::clock::wall;
 use crate::daemon::handle::{ENVELOPE, Phase, Room};
 use crate::operations::answer::{AcceptedAnswer, BatchResult};
+use crate::plain::plain_json;
 
 /// How many lines of one request are on their way to the disk at once: they share its syncs.
 const AT_ONCE: usize = 256;
@@ -207,9 +208,9 @@ async fn result(api: Api, (line, room): (Line, Option<Room>)) -> Vec<u8> {
         Ok(accepted) => BatchResult::accepted(line.number, accepted),
         Err(problem) => BatchResult::refused(line.number, problem.within()),
     };
-    let mut text = serde_json::to_vec(&result).expect("plain data");
-    text.push(b'\n');
-    text
+    let mut text = plain_json(&serde_json::to_string(&result).expect("plain data"));
+    text.push('\n');
+    text.into_bytes()
 }
 
 /// While another request has the same id under way, or all room is taken, a line waits: who sends a batch is held up rather

@@ -19,6 +19,7 @@ use crate::daemon::handle::{Phase, Unserved};
 use crate::operations::Refused;
 use crate::operations::answer::OutcomeLine;
 use crate::operations::look::outcomes::{self, Part};
+use crate::plain::plain_json;
 
 /// How many outcomes are read at once.
 const PAGE: u32 = 200;
@@ -143,7 +144,7 @@ impl Follower {
 fn written(lines: &[OutcomeLine]) -> String {
     let mut text = String::new();
     for line in lines {
-        let data = serde_json::to_string(line).expect("plain data");
+        let data = plain_json(&serde_json::to_string(line).expect("plain data"));
         text.push_str(&format!("id: {}\nevent: outcome\ndata: {data}\n\n", line.seq));
     }
     text

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::operations::answer;
-use crate::plain::plain;
+use crate::plain::{plain, plain_json};
 
 /// The media type of a problem.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -99,7 +99,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&self).expect("a problem is texts and numbers");
+        let body = plain_json(&serde_json::to_string(&self).expect("a problem is texts and numbers"));
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.kind.status();
         let headers = response.headers_mut();

@@ -304,7 +304,7 @@ mod tests {
             let stream = tokio::net::TcpStream::connect(address).await?;
             Ok::<_, BoxError>(hyper_util::rt::TokioIo::new(stream))
         };
-        let refused = watched(connect(), None, &Settings::default()).await.err().expect("it must be let go");
+        let refused = watched(connect(), None, &Settings::default()).await.expect_err("it must be let go");
         assert!(refused.to_string().contains("127.0.0.0/8"), "{refused}");
         let allowing = Settings { allow_addresses: vec!["127.0.0.1/32".parse().unwrap()], ..Settings::default() };
         assert!(watched(connect(), None, &allowing).await.is_ok());

@@ -5,6 +5,7 @@
 use std::error::Error;
 use std::io;
 
+use rustix::io::Errno;
 use rustls::{AlertDescription, CertificateError};
 
 /// A failure that is already in words.
@@ -31,6 +32,13 @@ pub(super) fn is_silent_end(error: Link<'_>) -> bool {
         }
         link.downcast_ref::<io::Error>().is_some_and(|error| is_end(error.kind()))
     })
+}
+
+/// Whether the system, or its limit for this process, had no file handle for a socket.
+pub(super) fn is_lack_of_handles(error: Link<'_>) -> bool {
+    let lacking = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    let number = |link: Link<'_>| link.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+    links(error).into_iter().filter_map(number).any(|number| lacking.contains(&number))
 }
 
 /// The error and all behind it, outermost first. An `io::Error` hides what it wraps from `source()`.

@@ -107,7 +107,7 @@ impl Sound {
         let mut bodies = BTreeSet::from([NEW.as_bytes().to_vec()]);
         let mut put = |number: usize| {
             let id = format!("event-{number}");
-            let text = body(&id, if number % 10 == 0 { 60_000 } else { 10 * number });
+            let text = body(&id, if number.is_multiple_of(10) { 60_000 } else { 10 * number });
             home.enqueue(&id, text.as_bytes());
             bodies.insert(text.into_bytes());
         };

@@ -11,6 +11,8 @@ mod clock;
 mod crash;
 mod damage;
 mod disk;
+mod escapes;
+mod handles;
 #[allow(dead_code, reason = "shared with the tests in tests/it, which use the rest")]
 #[path = "../it/process/harness.rs"]
 mod harness;
@@ -23,6 +25,7 @@ mod mounts;
 mod mutations;
 mod power;
 mod preload;
+mod raw;
 #[allow(dead_code, reason = "shared with the tests in tests/it, which use the rest")]
 #[path = "../it/receivers.rs"]
 mod receivers;
@@ -83,6 +86,16 @@ const ROWS: &[Row] = &[
         name: "herd",
         shown: "an endpoint comes back to 10,000 pending: paced, within its concurrency, no retry early, none twice",
         run: herd::run,
+    },
+    Row {
+        name: "handles",
+        shown: "64 file handles, little memory, a million owed at start: nothing lost, ready in < 5 s, < 300 MB",
+        run: handles::run,
+    },
+    Row {
+        name: "escapes",
+        shown: "controls, line ends, bidi and forged lines in every input: refused or escaped wherever shown",
+        run: escapes::run,
     },
     Row {
         name: "mutations",

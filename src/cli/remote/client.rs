@@ -18,6 +18,7 @@ use crate::courier;
 use crate::daemon;
 use crate::daemon::clock::wall;
 use crate::operations::answer::Problem;
+use crate::plain::plain;
 use crate::time::{Span, Time};
 
 /// To reach it at all.
@@ -240,6 +241,8 @@ impl Client {
         for error in problem.errors.iter().filter(|error| !problem.detail.contains(&error.detail)) {
             text.push_str(&format!("; {}: {}", error.pointer, error.detail));
         }
+        // Somebody else's, if it is no daemon that answers.
+        let text = plain(&text);
         let server = &self.server;
         let is = |name: &str| problem.problem_type.ends_with(name);
         match status.as_u16() {

@@ -1,6 +1,7 @@
 //! The command line: parses, asks `operations`, shows the answer. No rule is decided here.
 //! Data goes to stdout, talk to stderr; every verb has `--json`; the exit status is `Exit`.
 
+pub mod backup;
 pub mod batch;
 pub mod change;
 pub mod check;
@@ -26,6 +27,7 @@ pub mod sign;
 pub mod source;
 pub mod status;
 pub mod token;
+mod unparsed;
 pub mod verify;
 pub mod wait;
 pub mod why;
@@ -38,7 +40,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind as Unparsed};
 use clap::{Parser, Subcommand};
 use zeroize::Zeroizing;
 
@@ -118,6 +119,8 @@ enum Verb {
     Status(status::Arguments),
     /// Show when a profile or an endpoint is tried again
     Schedule(schedule::Arguments),
+    /// Copy the store while the daemon runs
+    Backup(backup::Arguments),
     /// Make, list and remove the tokens of the HTTP API
     Token(token::Arguments),
     /// Sign a body as it would be sent
@@ -144,7 +147,7 @@ pub fn main() -> ExitCode {
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     let asked = match CommandLine::try_parse() {
         Ok(asked) => asked,
-        Err(error) => return ExitCode::from(unparsed(error) as u8),
+        Err(error) => return ExitCode::from(unparsed::answer(error) as u8),
     };
     let json = asked.global.json;
     let exit = run(asked).unwrap_or_else(|failure| {
@@ -170,6 +173,7 @@ fn run(asked: CommandLine) -> Result<Exit, Failure> {
         Verb::Why(arguments) => why::run(arguments, context),
         Verb::Status(arguments) => status::run(arguments, context),
         Verb::Schedule(arguments) => schedule::run(arguments, context),
+        Verb::Backup(arguments) => backup::run(arguments, context),
         Verb::Token(arguments) => token::run(arguments, context),
         Verb::Sign(arguments) => sign::run(arguments, context),
         Verb::Verify(arguments) => verify::run(arguments, context),
@@ -201,6 +205,7 @@ fn stays_here(verb: &Verb) -> Option<&'static str> {
     match verb {
         Verb::Serve(_) => Some("serve"),
         Verb::Token(_) => Some("token"),
+        Verb::Backup(_) => Some("backup"),
         Verb::Config(_) => Some("config"),
         Verb::Listen(_) => Some("listen"),
         Verb::Demo(_) => Some("demo"),
@@ -264,35 +269,6 @@ fn server(asked: &CommandLine) -> Result<Option<Asked>, Failure> {
         Ok::<_, Failure>(Zeroizing::new(text.trim().to_owned()))
     };
     Ok(Some(Asked { server, token: token.map(text).transpose()? }))
-}
-
-/// Answers arguments that clap does not take, or takes for a wish for help.
-fn unparsed(mut error: clap::Error) -> Exit {
-    // What clap quotes of the arguments, it quotes as it is.
-    let quoted: Vec<(ContextKind, ContextValue)> = error.context().map(|(kind, value)| (kind, quoted(value))).collect();
-    for (kind, value) in quoted {
-        error.insert(kind, value);
-    }
-    let asked_for = matches!(error.kind(), Unparsed::DisplayHelp | Unparsed::DisplayVersion);
-    let json = std::env::args_os().any(|argument| argument == "--json");
-    if !asked_for && json {
-        let message = error.render().to_string();
-        let message = message.trim().trim_start_matches("error: ");
-        tell(&Failure::new(Exit::Usage, message), true);
-        return Exit::Usage;
-    }
-    // A stream that is closed: there is nobody to tell.
-    let _ = error.print();
-    if asked_for { Exit::Done } else { Exit::Usage }
-}
-
-/// What an error of clap's quotes, made plain.
-fn quoted(value: &ContextValue) -> ContextValue {
-    match value {
-        ContextValue::String(text) => ContextValue::String(plain(text)),
-        ContextValue::Strings(texts) => ContextValue::Strings(texts.iter().map(|text| plain(text)).collect()),
-        other => other.clone(),
-    }
 }
 
 /// The one place where a failure is told.

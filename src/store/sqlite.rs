@@ -2,6 +2,7 @@
 //! A batch of commands is one `BEGIN IMMEDIATE` transaction, so what `apply` answers is on disk. `schema.sql` is the
 //! schema; no statement asks SQLite for the time.
 
+mod backup;
 mod by_hand;
 mod clear;
 mod codec;
@@ -15,6 +16,7 @@ use std::path::Path;
 use rusqlite::ffi::ErrorCode;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+pub use backup::Copied;
 pub use open::{Lock, LockError, holder, lock};
 
 use super::{Changes, Command, Counts, Filter, Listed, Outcomes, Page, Reply, Store, StoreError};

@@ -1,6 +1,7 @@
 //! The real program, as a person and a script meet it: what it prints where, its exit status, and what it refuses.
 //! Every run has a folder of its own and an empty environment, and no secret may appear in anything it prints.
 
+mod backup;
 mod batch;
 mod by_hand;
 mod enqueue;

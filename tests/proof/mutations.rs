@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::campaign::{Campaign, Figures, Scale};
-use list::MUTATIONS;
+use list::mutations;
 use workshop::{Ended, Workshop};
 
 /// One way to break one promise.
@@ -27,19 +27,21 @@ pub struct Change {
     pub new: &'static str,
 }
 
-/// One test, by its full name.
+/// One test, by its full name, or a row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Suite {
     /// Of the library's own.
     Unit(&'static str),
     /// Of `tests/it`.
     It(&'static str),
+    /// A row of this campaign, the quick one.
+    Row(&'static str),
 }
 
 impl Suite {
     fn name(self) -> &'static str {
         match self {
-            Suite::Unit(name) | Suite::It(name) => name,
+            Suite::Unit(name) | Suite::It(name) | Suite::Row(name) => name,
         }
     }
 }
@@ -65,7 +67,7 @@ pub fn run(campaign: &Campaign) -> Figures {
 /// All of them, or those whose names hold `POSTRIDER_MUTATION`.
 fn chosen() -> Vec<&'static Mutation> {
     let wanted = std::env::var("POSTRIDER_MUTATION").unwrap_or_default();
-    let chosen: Vec<&Mutation> = MUTATIONS.iter().filter(|mutation| mutation.name.contains(&wanted)).collect();
+    let chosen: Vec<&Mutation> = mutations().filter(|mutation| mutation.name.contains(&wanted)).collect();
     assert!(!chosen.is_empty(), "no mutation is named like {wanted:?}");
     chosen
 }

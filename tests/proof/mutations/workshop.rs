@@ -61,10 +61,12 @@ impl Workshop {
     /// Builds the copy, and runs these tests in it.
     pub fn test(&self, suites: &[Suite]) -> Ended {
         let mut red = BTreeSet::new();
-        let of = |unit: bool| -> Vec<&str> {
-            suites.iter().filter(|suite| matches!(suite, Suite::Unit(_)) == unit).map(|suite| suite.name()).collect()
+        let of = |wanted: fn(&Suite) -> bool| -> Vec<&str> {
+            suites.iter().filter(|suite| wanted(suite)).map(|suite| suite.name()).collect()
         };
-        for (target, names) in [(&["--lib"][..], of(true)), (&["--test", "it"], of(false))] {
+        let units = of(|suite| matches!(suite, Suite::Unit(_)));
+        let tests = of(|suite| matches!(suite, Suite::It(_)));
+        for (target, names) in [(&["--lib"][..], units), (&["--test", "it"], tests)] {
             if names.is_empty() {
                 continue;
             }
@@ -82,6 +84,17 @@ impl Workshop {
             let run = words.lines().filter(|line| line.starts_with("test ") && line.contains(" ... ")).count();
             assert!(green || red.len() > before, "the tests ended badly, and none of them failed:\n{words}");
             assert_eq!(run, names.len(), "not all of {names:?} are there:\n{words}");
+        }
+        for row in of(|suite| matches!(suite, Suite::Row(_))) {
+            let (built, words) = self.cargo(&["--test", "proof"], &["--no-run"], &[]);
+            if !built {
+                return Ended::Unbuilt(words);
+            }
+            let (green, words) = self.cargo(&["--test", "proof"], &["--", "--quick", row], &[]);
+            assert!(words.contains(&format!("== {row} ")), "{row} did not run:\n{words}");
+            if !green {
+                red.insert(row.to_owned());
+            }
         }
         if red.is_empty() { Ended::Green } else { Ended::Red(red) }
     }

@@ -1,0 +1,151 @@
+//! `postrider backup`: a copy of the store, while the daemon runs, that is whole or not there.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::progress::Progress;
+use super::{Context, Exit, Failure, output, shown};
+use crate::store::StoreError;
+use crate::store::sqlite::{Copied, SqliteStore};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  postrider backup /var/backups/postrider.db
+  postrider backup --force nightly.db               replaces the last one, once the new one is whole
+  17 3 * * *  postrider --config /etc/postrider/config.toml backup --force /var/backups/postrider.db
+
+The daemon goes on meanwhile. The copy holds all that was accepted before this began, and the keys:
+it is made for its user alone, and belongs where secrets may be.
+To restore: stop the daemon, move the store and its -wal and -shm away, put the copy in the store's
+place, start the daemon. What was delivered since the backup is then sent again, with the same ids.")]
+pub struct Arguments {
+    /// Where the copy goes; its folder must be there
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Replace FILE if it is there
+    #[arg(long)]
+    force: bool,
+}
+
+/// How often it is looked how far the copy is.
+const GLANCE: Duration = Duration::from_millis(200);
+
+pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
+    let Arguments { file, force } = arguments;
+    let store = context.existing_store()?;
+    refuse_own(&file, context.store_path())?;
+    if !force && file.symlink_metadata().is_ok() {
+        let text = format!("{} is there already; --force replaces it once the new copy is whole", shown(&file));
+        return Err(Failure::new(Exit::Data, text));
+    }
+    let begun = Instant::now();
+    let part = Part::begin(&file)?;
+    let copied = watched(&store, &part)?;
+    part.end(&file)?;
+    let seconds = begun.elapsed().as_secs_f64();
+    let Copied { bytes, events, pending } = copied;
+    match context.json {
+        true => output::json(&json!({
+            "path": file.to_string_lossy(), "bytes": bytes, "events": events, "pending": pending, "seconds": seconds
+        }))?,
+        false => output::line(&format!(
+            "{}: {events} events, {pending} deliveries pending, {bytes} bytes, {seconds:.1} s",
+            shown(&file)
+        ))?,
+    }
+    Ok(Exit::Done)
+}
+
+/// A backup over the store itself would be its end.
+fn refuse_own(file: &Path, store: &Path) -> Result<(), Failure> {
+    let identity = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let own = ["", "-wal", "-shm", "-lock"].iter().any(|suffix| {
+        let mut name = store.as_os_str().to_owned();
+        name.push(suffix);
+        absolute == Path::new(&name) || identity(Path::new(&name)).is_some_and(|own| Some(own) == identity(file))
+    });
+    match own {
+        true => {
+            Err(Failure::new(Exit::Data, format!("{} belongs to the store itself; name another file", shown(file))))
+        }
+        false => Ok(()),
+    }
+}
+
+/// Copies, and shows how far it is.
+fn watched(store: &SqliteStore, part: &Part) -> Result<Copied, StoreError> {
+    let total = store.bytes()?;
+    let progress = Progress::of(Some(total));
+    let (done, ended) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let progress = &progress;
+        scope.spawn(move || {
+            while ended.recv_timeout(GLANCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let length = part.path.metadata().map_or(0, |found| found.len());
+                progress.is_at(length.min(total), format!("{} MB", length >> 20));
+            }
+        });
+        let copied = store.copy_into(&part.path);
+        drop(done);
+        copied
+    })
+}
+
+/// A copy that is not whole yet, under a name of its own beside the one it is to have. One that was left by a backup that was
+/// killed is taken over by the next.
+struct Part {
+    path: PathBuf,
+    /// Locked, so that two backups to one name do not write over each other.
+    _file: File,
+}
+
+impl Part {
+    fn begin(file: &Path) -> Result<Self, Failure> {
+        let name =
+            file.file_name().ok_or_else(|| Failure::new(Exit::Data, format!("{} names no file", shown(file))))?;
+        let mut name = name.to_owned();
+        name.push(".part");
+        let path = file.with_file_name(name);
+        let at = |error: &std::io::Error| {
+            let text = format!("{} cannot be written: {error}; its folder must exist and be writable", shown(&path));
+            Failure::new(if error.kind() == ErrorKind::NotFound { Exit::NotFound } else { Exit::Io }, text)
+        };
+        let mut options = OpenOptions::new();
+        let opened = options.write(true).create(true).truncate(false).mode(0o600).custom_flags(NO_FOLLOW).open(&path);
+        let opened = opened.map_err(|error| at(&error))?;
+        match opened.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let text = format!("another backup to {} runs already; wait for its end", shown(file));
+                return Err(Failure::new(Exit::Busy, text));
+            }
+            Err(TryLockError::Error(error)) => return Err(at(&error)),
+        }
+        opened.set_len(0).map_err(|error| at(&error))?;
+        Ok(Part { path, _file: opened })
+    }
+
+    /// Gives it its name, in one step, and has that on disk.
+    fn end(self, file: &Path) -> Result<(), Failure> {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let named = std::fs::rename(&self.path, file).and_then(|()| File::open(folder)).and_then(|it| it.sync_all());
+        named.map_err(|error| Failure::new(Exit::Io, format!("{} cannot be put in place: {error}", shown(file))))
+    }
+}
+
+/// The name may not lead elsewhere: whoever can write to the folder could have the keys written to a file of theirs.
+const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Gone already if it has its name.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

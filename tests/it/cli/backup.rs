@@ -1,0 +1,78 @@
+//! `backup`: whole or not there, for its user alone, and never over the store itself.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use rusqlite::Connection;
+
+use super::Place;
+
+#[test]
+fn a_backup_is_the_store_as_it_was_and_can_take_its_place() {
+    let place = Place::new().with_acme();
+    place.done("enqueue --type policy/creation --id first body.json");
+    let told = place.json("backup kept.db");
+    assert_eq!((told["events"].as_u64(), told["pending"].as_u64()), (Some(1), Some(1)), "{told}");
+    assert_eq!(told["bytes"].as_u64(), Some(fs::metadata(place.path("kept.db")).unwrap().len()));
+    assert_eq!(fs::metadata(place.path("kept.db")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!place.path("kept.db.part").exists());
+    place.done("enqueue --type policy/creation --id second body.json");
+
+    assert!(place.done("--store kept.db show first").contains("first"));
+    place.refused(66, "--store kept.db show second", &["second"]);
+    assert!(place.done("--store kept.db endpoint list").contains("acme"));
+    // In the store's place, without what stood beside it.
+    for file in ["postrider.db", "postrider.db-wal", "postrider.db-shm"] {
+        let _ = fs::remove_file(place.path(file));
+    }
+    fs::rename(place.path("kept.db"), place.path("postrider.db")).unwrap();
+    place.done("enqueue --type policy/creation --id third body.json");
+    assert!(place.done("show first").contains("first"));
+}
+
+#[test]
+fn what_is_there_already_is_replaced_only_on_demand() {
+    let place = Place::new().with_acme();
+    place.write("kept.db", "something of value");
+    place.refused(65, "backup kept.db", &["kept.db is there already", "--force"]);
+    assert_eq!(fs::read(place.path("kept.db")).unwrap(), b"something of value");
+    place.done("backup --force kept.db");
+    assert!(place.done("--store kept.db endpoint list").contains("acme"));
+    // What a backup that was killed left behind is taken over.
+    place.write("next.db.part", "half a backup".repeat(1000));
+    place.done("backup next.db");
+    assert!(place.done("--store next.db endpoint list").contains("acme"));
+}
+
+#[test]
+fn a_backup_is_never_written_over_the_store_or_through_a_link() {
+    let place = Place::new().with_acme();
+    symlink(place.path("postrider.db"), place.path("link.db")).unwrap();
+    fs::hard_link(place.path("postrider.db"), place.path("hard.db")).unwrap();
+    for file in ["postrider.db", "link.db", "hard.db", "postrider.db-wal", "postrider.db-lock"] {
+        place.refused(65, &format!("backup --force {file}"), &["belongs to the store itself"]);
+    }
+    fs::remove_file(place.path("hard.db")).unwrap();
+    place.write("victim", "of somebody else");
+    symlink(place.path("victim"), place.path("trap.db.part")).unwrap();
+    place.refused(74, "backup trap.db", &["trap.db.part cannot be written"]);
+    assert_eq!(fs::read(place.path("victim")).unwrap(), b"of somebody else");
+    assert!(place.done("endpoint list").contains("acme"));
+}
+
+#[test]
+fn a_backup_that_cannot_be_made_says_why_and_leaves_nothing() {
+    let place = Place::new();
+    place.refused(66, "backup kept.db", &["there is no store"]);
+    let place = Place::new().with_acme();
+    place.refused(66, "backup no/such/kept.db", &["kept.db.part cannot be written", "folder must exist"]);
+    place.refused(65, "backup --force ..", &["names no file"]);
+    place.refused(2, "--server http://127.0.0.1:1 backup kept.db", &["backup works on this machine"]);
+    // A row without what points to it: to read is to find it.
+    let damaged = Connection::open(place.path("postrider.db")).unwrap();
+    damaged.pragma_update(None, "foreign_keys", false).unwrap();
+    damaged.execute_batch("PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = 'event';").unwrap();
+    drop(damaged);
+    assert_ne!(place.run("backup kept.db").exit, 0);
+    assert!(!place.path("kept.db").exists() && !place.path("kept.db.part").exists());
+}

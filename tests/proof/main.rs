@@ -21,6 +21,7 @@ mod held;
 mod herd;
 mod isolation;
 mod load;
+mod midwork;
 mod mounts;
 mod mutations;
 mod power;
@@ -41,6 +42,11 @@ const ROWS: &[Row] = &[
         name: "crash",
         shown: "kill -9 at random moments under load: nothing acknowledged is lost, ready again in < 2 s",
         run: crash::run,
+    },
+    Row {
+        name: "midwork",
+        shown: "kill -9 during migration, deletion, replay, removal, backup and batch: the same again completes it",
+        run: midwork::run,
     },
     Row {
         name: "power",

@@ -78,6 +78,8 @@ pub struct SafetySettings {
     pub allow_addresses: Vec<IpNet>,
     /// Absolute if `Sources::folder` is.
     pub extra_roots_file: Option<PathBuf>,
+    /// The proxy that all deliveries go through, as a URL.
+    pub egress_proxy: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -390,6 +392,7 @@ impl Gathered {
                 allow_http: self.given("safety.allow_http").value == Value::Flag(true),
                 allow_addresses: networks(&self.given("safety.allow_addresses").value).to_vec(),
                 extra_roots_file: self.path("safety.extra_roots_file"),
+                egress_proxy: self.url("safety.egress_proxy"),
             },
             api: self.api(),
             telemetry: TelemetrySettings { otlp_endpoint: self.url("telemetry.otlp_endpoint") },

@@ -1,7 +1,7 @@
 //! Carries one request over HTTP and says what came back.
 //! Never fails: whatever a receiver does, or does not do, is a `Reply`. One deadline covers everything up to the
 //! complete head of the answer; the status then stands, whatever the body does. Redirects are not followed, the
-//! environment's proxies are not used, and no address is dialled that `guard` has not passed.
+//! environment's proxies are not used, and no address of a receiver is dialled that `guard` has not passed.
 
 mod connect;
 mod failure;
@@ -41,6 +41,9 @@ pub struct Settings {
     pub allow_addresses: Vec<IpNet>,
     /// Trusted besides the system's roots.
     pub extra_roots: Vec<CertificateDer<'static>>,
+    /// Send everything through this proxy, `http://proxy.internal:4750`. It resolves the names, and has to judge what they
+    /// resolve to; its own address is the operator's choice and is not judged.
+    pub egress_proxy: Option<String>,
     /// For the TCP connection of one attempt, all addresses of the receiver together.
     pub connect_timeout: Span,
     /// How long the answer's body may go on after its head.
@@ -59,6 +62,7 @@ impl Default for Settings {
             allow_http: false,
             allow_addresses: Vec::new(),
             extra_roots: Vec::new(),
+            egress_proxy: None,
             connect_timeout: Span::from_seconds(3),
             answer_body_wait: Span::from_seconds(1),
             answer_bytes: 16 * 1024,
@@ -325,14 +329,19 @@ fn client(
     resolver: &Arc<Resolver>,
     idle_connections: usize,
 ) -> Result<reqwest::Client, String> {
-    reqwest::Client::builder()
+    let unfit = |error: reqwest::Error| format!("the HTTP client cannot be set up: {error}");
+    let mut builder = reqwest::Client::builder();
+    builder = builder.no_proxy();
+    if let Some(proxy) = &settings.egress_proxy {
+        builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(unfit)?);
+    }
+    builder
         .tls_backend_preconfigured(config.clone())
         .http1_only()
         .http1_ignore_invalid_headers_in_responses(true)
         .http1_allow_obsolete_multiline_headers_in_responses(true)
         .http1_allow_spaces_after_header_name_in_responses(true)
         .http1_max_headers(MOST_HEADERS)
-        .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
@@ -341,7 +350,7 @@ fn client(
         .pool_max_idle_per_host(idle_connections)
         .pool_idle_timeout(settings.idle_timeout.to_std())
         .build()
-        .map_err(|error| format!("the HTTP client cannot be set up: {error}"))
+        .map_err(unfit)
 }
 
 fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, String> {

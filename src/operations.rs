@@ -34,6 +34,7 @@ impl Rules {
             allow_http: config.safety.allow_http,
             allow_addresses: config.safety.allow_addresses.clone(),
             connect_timeout: config.delivery.connect_timeout,
+            egress_proxy: config.safety.egress_proxy.clone(),
             ..courier::Settings::default()
         };
         Rules { max_body_bytes: config.store.max_body_bytes, safety }

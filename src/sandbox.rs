@@ -75,6 +75,7 @@ impl Setup {
         config.store.path = self.folder.join("postrider.db");
         config.safety = self.safety.clone();
         config.safety.allow_http = true;
+        config.safety.egress_proxy = None;
         config.safety.allow_addresses.extend(LOOPBACK.map(|net| net.parse::<IpNet>().expect("it is a network")));
         config.api.listen = Some(self.listen);
         config.api.socket = None;

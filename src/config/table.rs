@@ -50,7 +50,7 @@ const LEVELS: [&str; 5] = [
     log::Level::Trace.as_str(),
 ];
 
-pub(super) const ROWS: [Row; 23] = [
+pub(super) const ROWS: [Row; 24] = [
     row("store.path", Kind::Path),
     row("store.max_body_bytes", Kind::Whole(1, 64 * MIB, "bytes")),
     row("store.keep_ended_days", Kind::Whole(0, 3650, "days")),
@@ -62,6 +62,7 @@ pub(super) const ROWS: [Row; 23] = [
     row("safety.allow_http", Kind::Flag),
     row("safety.allow_addresses", Kind::Networks),
     row("safety.extra_roots_file", Kind::PathOrNone),
+    row("safety.egress_proxy", Kind::UrlOrNone),
     row("api.listen", Kind::AddressOrNone),
     row("api.socket", Kind::PathOrNone),
     row("api.allow_hosts", Kind::Hosts),

@@ -62,7 +62,12 @@ fn the_defaults_are_the_documented_ones() {
             connect_timeout: Span::from_seconds(3),
             poll: Span::from_ms(50),
         },
-        safety: SafetySettings { allow_http: false, allow_addresses: vec![], extra_roots_file: None },
+        safety: SafetySettings {
+            allow_http: false,
+            allow_addresses: vec![],
+            extra_roots_file: None,
+            egress_proxy: None,
+        },
         api: ApiSettings {
             listen: Some("127.0.0.1:8787".parse().unwrap()),
             socket: None,
@@ -140,6 +145,7 @@ const OTHERS: [(&str, &str); ROWS.len()] = [
     ("safety.allow_http", "true"),
     ("safety.allow_addresses", "[\"10.0.0.0/8\", \"192.0.2.7/32\", \"fd00::/8\"]"),
     ("safety.extra_roots_file", "\"/etc/roots.pem\""),
+    ("safety.egress_proxy", "\"http://proxy.internal:4750\""),
     ("api.listen", "\"[::1]:0\""),
     ("api.socket", "\"/run/postrider.sock\""),
     ("api.allow_hosts", "[\"hooks.example.com\", \"10.0.0.7\", \"::1\"]"),

@@ -68,6 +68,9 @@ impl Resolver {
     }
 
     async fn vetted(&self, name: &str) -> Result<Vec<IpAddr>, BoxError> {
+        if let Some(proxy) = &self.0.settings.egress_proxy {
+            return self.of_the_proxy(name, proxy).await;
+        }
         let found = self.find(name).await.map_err(Said)?;
         if found.is_empty() {
             return Err(Said(format!("{name} has no addresses")).into());
@@ -81,6 +84,16 @@ impl Resolver {
                 Err(Said(reason).into())
             }
         }
+    }
+
+    /// The proxy's own name is the only one that is asked for; whatever it resolves to, the operator wants to be dialled.
+    async fn of_the_proxy(&self, name: &str, proxy: &str) -> Result<Vec<IpAddr>, BoxError> {
+        let is_its_own = url::Url::parse(proxy).is_ok_and(|url| url.host_str() == Some(name));
+        if !is_its_own {
+            return Err(Said(format!("{name} is for the egress proxy to resolve")).into());
+        }
+        let found = self.find(name).await.map_err(|why| Said(format!("safety.egress_proxy: {why}")))?;
+        Ok(found.iter().copied().take(guard::MOST_ADDRESSES).collect())
     }
 
     /// Joins the lookup that runs for the name, or begins one.
@@ -260,7 +273,8 @@ where
         () = tokio::time::sleep(LONGEST_UNATTENDED) => return Err(Said("nobody waits any more".to_owned()).into()),
     };
     let remote = remote_of(&connection);
-    if let Some(reason) = remote.and_then(|remote| guard::check_address(remote.ip(), &settings.allow_addresses).err()) {
+    let judged = remote.filter(|_| settings.egress_proxy.is_none());
+    if let Some(reason) = judged.and_then(|remote| guard::check_address(remote.ip(), &settings.allow_addresses).err()) {
         if let Some(probe) = &probe {
             probe.block(reason.clone());
         }

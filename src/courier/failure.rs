@@ -66,7 +66,21 @@ fn in_words(link: Link<'_>) -> Option<String> {
     if let Some(error) = link.downcast_ref::<hyper::Error>() {
         return http_in_words(error);
     }
-    link.downcast_ref::<io::Error>().map(io_in_words)
+    if let Some(error) = link.downcast_ref::<io::Error>() {
+        return Some(io_in_words(error));
+    }
+    tunnel_in_words(&link.to_string())
+}
+
+/// What a proxy made of CONNECT. The library's type has no name outside of it, and tells no status.
+fn tunnel_in_words(text: &str) -> Option<String> {
+    let what = text.strip_prefix("tunnel error: ")?;
+    let words = match what {
+        "unsuccessful" => "the egress proxy refused the connection",
+        "proxy authorization required" => "the egress proxy wants a password, which postrider does not give",
+        _ => "the egress proxy broke off",
+    };
+    Some(words.to_owned())
 }
 
 fn http_in_words(error: &hyper::Error) -> Option<String> {

@@ -3,6 +3,7 @@
 mod heads;
 mod names;
 mod observed;
+mod proxied;
 mod walls;
 
 use std::net::IpAddr;

@@ -3,6 +3,8 @@
 
 #[path = "receivers/certificates.rs"]
 pub mod certificates;
+#[path = "receivers/proxy.rs"]
+pub mod proxy;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -26,7 +26,7 @@ pub fn run(campaign: &Campaign) -> Figures {
     let mut dice = campaign.dice(1);
     let kills = campaign.pick(4, 40);
     let kinds: [fn() -> Box<dyn Work>; 6] =
-        [Migration::new, Prune::new, Replay::new, Removal::new, Backup::new, Batch::new];
+        [Migration::make, Prune::make, Replay::make, Removal::make, Backup::make, Batch::make];
     for make in kinds {
         let (mut hit, mut cycles) = (0, 0);
         let lasts = whole(make().as_ref());

@@ -149,6 +149,9 @@ fn timed_out(stage: Stage, terms: &Terms) -> String {
 fn unreachable(stage: Stage, error: &str, endpoint: &Endpoint) -> String {
     let says = |text: &str| error.contains(text);
     match stage {
+        _ if says("egress proxy") || says("egress_proxy") => {
+            "Everything is sent through safety.egress_proxy: its log at that time says why.".to_owned()
+        }
         Stage::Dns => format!("Check the host in {}, and this machine's name server.", plain(&redacted(&endpoint.url))),
         Stage::Connect if says("refused") => {
             "Nothing listens on that port: the receiver is not running, or the port is wrong.".to_owned()

@@ -45,7 +45,7 @@ fn verb(home: &Home, words: &str) -> Command {
 pub struct Migration(Home);
 
 impl Migration {
-    pub fn new() -> Box<dyn Work> {
+    pub fn make() -> Box<dyn Work> {
         let home = Home::new();
         let connection = Connection::open(home.store_path()).unwrap();
         connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())).unwrap();
@@ -101,7 +101,7 @@ pub struct Prune {
 impl Prune {
     const OWED: u64 = 1_000;
 
-    pub fn new() -> Box<dyn Work> {
+    pub fn make() -> Box<dyn Work> {
         let home = filled("[store]\nkeep_ended_days = 1\n");
         let connection = Connection::open(home.store_path()).unwrap();
         let old = format!(
@@ -153,7 +153,7 @@ impl Work for Prune {
 pub struct Replay(Home);
 
 impl Replay {
-    pub fn new() -> Box<dyn Work> {
+    pub fn make() -> Box<dyn Work> {
         let home = filled("");
         let connection = Connection::open(home.store_path()).unwrap();
         let dead = "UPDATE delivery SET state = 'dead', attempts = 1, due_at = NULL, ended_at = 1, reason = 'schedule used up'";
@@ -192,7 +192,7 @@ impl Work for Replay {
 pub struct Removal(Home);
 
 impl Removal {
-    pub fn new() -> Box<dyn Work> {
+    pub fn make() -> Box<dyn Work> {
         let home = filled("");
         assert_eq!(home.remove("acme"), ROWS as u64);
         Box::new(Removal(home))
@@ -229,7 +229,7 @@ impl Work for Removal {
 pub struct Backup(Home);
 
 impl Backup {
-    pub fn new() -> Box<dyn Work> {
+    pub fn make() -> Box<dyn Work> {
         Box::new(Backup(filled("")))
     }
 }
@@ -266,7 +266,7 @@ pub struct Batch(Home);
 impl Batch {
     const LINES: usize = 5_000;
 
-    pub fn new() -> Box<dyn Work> {
+    pub fn make() -> Box<dyn Work> {
         let home = Home::new();
         home.add(NewEndpoint { overrides: overrides(&[]), ..endpoint("acme", "http://127.0.0.1:9/nobody") });
         let line =

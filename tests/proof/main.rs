@@ -2,6 +2,7 @@
 //! `./tests/campaign` runs the long one, `./tests/run` the quick one; both end with the table of figures that stands in the
 //! README. A row that does not hold fails the campaign; one that this machine cannot run is told and counted as skipped.
 
+mod addresses;
 mod ailing;
 mod campaign;
 #[allow(dead_code, reason = "shared with the tests in tests/it, which use the rest")]
@@ -30,6 +31,7 @@ mod raw;
 #[allow(dead_code, reason = "shared with the tests in tests/it, which use the rest")]
 #[path = "../it/receivers.rs"]
 mod receivers;
+mod tls;
 mod writes;
 
 use std::process::ExitCode;
@@ -84,6 +86,16 @@ const ROWS: &[Row] = &[
         run: ailing::run,
     },
     Row {
+        name: "tls",
+        shown: "certificates, protocols and handshakes of every fault: only valid receivers get a request, errors say why",
+        run: tls::run,
+    },
+    Row {
+        name: "addresses",
+        shown: "inner addresses in every spelling, unfriendly name servers, proxies: no connection to a canary",
+        run: addresses::run,
+    },
+    Row {
         name: "isolation",
         shown: "100 endpoints, 10 of them dead with a backlog: the healthy keep their rate, and p99 twice theirs or below 50 ms",
         run: isolation::run,
@@ -111,5 +123,8 @@ const ROWS: &[Row] = &[
 ];
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|argument| argument == addresses::INSIDE) {
+        return addresses::inside();
+    }
     conduct(ROWS, std::env::args().skip(1))
 }

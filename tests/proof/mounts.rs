@@ -9,6 +9,15 @@ pub fn cannot() -> Option<String> {
     (!rustix::process::geteuid().is_root()).then(|| "file systems can only be mounted by root".to_owned())
 }
 
+/// What a command is put behind to have mounts of its own, and with `net` a network of its own; or why that cannot be.
+pub fn unshare(net: bool) -> Result<Vec<&'static str>, String> {
+    let user: &[&str] = if rustix::process::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
+    let net: &[&str] = if net { &["--net"] } else { &[] };
+    let all = [&["unshare"], user, net, &["--mount"]].concat();
+    let tried = [&all[1..], &["true"]].concat();
+    tool("unshare", &tried).map(|_| all).map_err(|why| format!("no namespace of one's own can be made: {why}"))
+}
+
 /// Runs a program of the system to its end.
 pub fn tool(program: &str, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(arguments).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output();

@@ -68,7 +68,10 @@ fn serve(mut client: TcpStream, manner: Manner, asked: &Mutex<Vec<String>>) -> s
                 false => receiver.write_all(&head)?,
             }
             let (mut from, mut into) = (receiver.try_clone()?, client.try_clone()?);
-            let back = std::thread::spawn(move || std::io::copy(&mut from, &mut into).map(|_| into));
+            let back = std::thread::spawn(move || {
+                let copied = std::io::copy(&mut from, &mut into);
+                into.shutdown(std::net::Shutdown::Write).and(copied)
+            });
             std::io::copy(&mut client, &mut receiver)?;
             receiver.shutdown(std::net::Shutdown::Write)?;
             let _ = back.join();

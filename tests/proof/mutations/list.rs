@@ -57,7 +57,7 @@ const PROMISES: &[Mutation] = &[
             new.into_iter().for_each(|(arrival, new)| arrival.answer(Ok(told(&new))));
             answer.refused_all = Some(error.clone());",
         }],
-        caught_by: &[It("api::limits::events_that_the_store_cannot_take_now_are_told_to_come_again")],
+        caught_by: &[Row("writes")],
     },
     // Every delivery ends, by its schedule and by nothing else.
     Mutation {

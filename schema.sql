@@ -1,5 +1,5 @@
--- The schema of a postrider store, version 2. The binary embeds this file and runs it once, in one transaction, on an
--- empty database; the connection then keeps application_id 0x70737472 ('pstr') and user_version 2. `src/store/sqlite/migrate.rs`
+-- The schema of a postrider store, version 3. The binary embeds this file and runs it once, in one transaction, on an
+-- empty database; the connection then keeps application_id 0x70737472 ('pstr') and user_version 3. `src/store/sqlite/migrate.rs`
 -- brings older stores to the same tables.
 --
 -- Times are milliseconds since 1970-01-01T00:00:00Z, spans of a stage microseconds. Ids are integers inside and carry
@@ -32,6 +32,12 @@ CREATE TABLE key (
     until       INTEGER,                                          -- signs nothing from then on
     PRIMARY KEY (endpoint_id, position)
 ) STRICT, WITHOUT ROWID;
+
+-- With a master key, `key.secret` and the values of extra headers are sealed, and this is a known text sealed with it.
+CREATE TABLE seal (
+    id    INTEGER PRIMARY KEY CHECK (id = 1),
+    proof BLOB NOT NULL
+) STRICT;
 
 -- What an application handed us; never changed.
 CREATE TABLE event (

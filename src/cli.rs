@@ -20,6 +20,7 @@ pub mod remote;
 pub mod replay;
 pub mod sandbox;
 pub mod schedule;
+pub mod seal;
 pub mod secret;
 pub mod serve;
 pub mod show;
@@ -48,7 +49,7 @@ use self::remote::{Remote, Server};
 use self::source::Source;
 use crate::config::{Loaded, Sources, load};
 use crate::daemon;
-use crate::operations::Refused;
+use crate::operations::{Refused, open_store};
 use crate::plain::{plain, plain_json};
 use crate::store::StoreError;
 use crate::store::sqlite::SqliteStore;
@@ -121,6 +122,8 @@ enum Verb {
     Schedule(schedule::Arguments),
     /// Copy the store while the daemon runs
     Backup(backup::Arguments),
+    /// Seal the secrets in the store with the master key, or change that key
+    Seal(seal::Arguments),
     /// Make, list and remove the tokens of the HTTP API
     Token(token::Arguments),
     /// Sign a body as it would be sent
@@ -174,6 +177,7 @@ fn run(asked: CommandLine) -> Result<Exit, Failure> {
         Verb::Status(arguments) => status::run(arguments, context),
         Verb::Schedule(arguments) => schedule::run(arguments, context),
         Verb::Backup(arguments) => backup::run(arguments, context),
+        Verb::Seal(arguments) => seal::run(&arguments, context),
         Verb::Token(arguments) => token::run(arguments, context),
         Verb::Sign(arguments) => sign::run(arguments, context),
         Verb::Verify(arguments) => verify::run(arguments, context),
@@ -205,6 +209,7 @@ fn stays_here(verb: &Verb) -> Option<&'static str> {
     match verb {
         Verb::Serve(_) => Some("serve"),
         Verb::Token(_) => Some("token"),
+        Verb::Seal(_) => Some("seal"),
         Verb::Backup(_) => Some("backup"),
         Verb::Config(_) => Some("config"),
         Verb::Listen(_) => Some("listen"),
@@ -353,6 +358,7 @@ impl From<StoreError> for Failure {
             StoreError::Busy(_) => Exit::Busy,
             StoreError::Unwritable(_) => Exit::Io,
             StoreError::Unusable(_) => Exit::Store,
+            StoreError::Sealed(_) => Exit::Config,
         };
         Failure::new(exit, error.to_string())
     }
@@ -391,7 +397,7 @@ impl Context {
     pub fn store(&self) -> Result<SqliteStore, Failure> {
         let path = self.store_path();
         let made = !path.exists();
-        let store = SqliteStore::open(path)?;
+        let store = open_store(&self.loaded.config.store)?;
         if made {
             output::note(&format!("made the store {}", shown(path)));
         }
@@ -400,13 +406,20 @@ impl Context {
 
     /// The store, for verbs that have nothing to do without one: a slip in its name must not make a file.
     pub fn existing_store(&self) -> Result<SqliteStore, Failure> {
-        let path = self.store_path();
-        SqliteStore::open_existing(path)?.ok_or_else(|| {
-            let place = shown(path);
+        self.perhaps_store()?.ok_or_else(|| {
+            let place = shown(self.store_path());
             let text =
                 format!("there is no store {place} yet; `postrider endpoint add` makes it, --store names another");
             Failure::new(Exit::NotFound, text)
         })
+    }
+
+    /// The store, if it is there.
+    pub fn perhaps_store(&self) -> Result<Option<SqliteStore>, Failure> {
+        match self.store_path().exists() {
+            true => Ok(Some(open_store(&self.loaded.config.store)?)),
+            false => Ok(None),
+        }
     }
 
     pub fn store_path(&self) -> &Path {

@@ -58,6 +58,8 @@ impl Config {
 pub struct StoreSettings {
     /// Absolute if `Sources::folder` is.
     pub path: PathBuf,
+    /// With it, secrets are sealed in the store. Absolute if `Sources::folder` is.
+    pub master_key_file: Option<PathBuf>,
     pub max_body_bytes: usize,
     /// `None`: ended events are kept for ever.
     pub keep_ended: Option<Span>,
@@ -378,6 +380,7 @@ impl Gathered {
         Config {
             store: StoreSettings {
                 path: self.path("store.path").expect("the store's path is never empty"),
+                master_key_file: self.path("store.master_key_file"),
                 max_body_bytes: self.whole("store.max_body_bytes"),
                 keep_ended: (keep_ended_days > 0).then(|| Span::from_hours(24 * keep_ended_days)),
             },

@@ -23,9 +23,9 @@ use crate::courier::{self, Courier, LOOKUPS_AT_ONCE};
 use crate::observe::metrics::Metrics;
 use crate::observe::spans::Spans;
 use crate::observe::{Notice, tell};
-use crate::operations::Rules;
+use crate::operations::{Rules, open_store};
 use crate::plain::plain;
-use crate::store::sqlite::{self, LockError, SqliteStore};
+use crate::store::sqlite::{self, LockError};
 use crate::store::{Command, Reply, Store, StoreError};
 use crate::time::Span;
 pub use handle::Handle;
@@ -108,7 +108,7 @@ async fn serve(
     let config = &handles::share_out(config);
     let path = &config.store.path;
     // The file first: its lock stands beside it, wherever links lead.
-    let mut store = SqliteStore::open(path)?;
+    let mut store = open_store(&config.store)?;
     let lock = sqlite::lock(path).map_err(|error| locked(path, error))?;
     store.depend_on(&lock);
     let courier = courier(config)?;
@@ -132,7 +132,8 @@ async fn serve(
     work::Work::new(config, clock, courier, Box::new(store), desk)?.until(stops).await
 }
 
-fn locked(path: &Path, error: LockError) -> Failed {
+/// Why the lock of the store at `path` cannot be had.
+pub fn locked(path: &Path, error: LockError) -> Failed {
     match error {
         LockError::Held { pid } => {
             let holder = pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));

@@ -9,9 +9,10 @@ pub mod look;
 pub mod resend;
 pub mod trial;
 
-use crate::config::Config;
+use crate::config::{Config, StoreSettings};
 use crate::courier;
 use crate::endpoint::EndpointId;
+use crate::store::sqlite::{MasterKey, SqliteStore};
 use crate::store::{Reply, Store, StoreError};
 
 pub use endpoint::{
@@ -39,6 +40,12 @@ impl Rules {
         };
         Rules { max_body_bytes: config.store.max_body_bytes, safety }
     }
+}
+
+/// The store that the configuration names, made if it is not there, with the master key that its secrets are sealed with.
+pub fn open_store(settings: &StoreSettings) -> Result<SqliteStore, StoreError> {
+    let key = settings.master_key_file.as_deref().map(MasterKey::read).transpose();
+    SqliteStore::open_with(&settings.path, key.map_err(StoreError::Sealed)?.as_ref())
 }
 
 /// Why something was not done. Nothing of it was stored.

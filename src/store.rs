@@ -362,6 +362,9 @@ pub enum StoreError {
     /// Damaged, newer than this program, or not ours: trying again cannot help.
     #[error("{0}")]
     Unusable(String),
+    /// Its secrets are sealed with another master key than that of the configuration, or with none: that must change.
+    #[error("{0}")]
+    Sealed(String),
 }
 
 /// The reason under which a store ends what `Bury` and `RemoveEndpoint` end.

@@ -60,7 +60,7 @@ impl<'a> Local<'a> {
     fn perhaps(&mut self) -> Result<Option<&mut SqliteStore>, Failure> {
         self.store = match self.store.take() {
             Some(store) => Some(store),
-            None => SqliteStore::open_existing(self.context.store_path())?,
+            None => self.context.perhaps_store()?,
         };
         Ok(self.store.as_mut())
     }

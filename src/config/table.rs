@@ -50,8 +50,9 @@ const LEVELS: [&str; 5] = [
     log::Level::Trace.as_str(),
 ];
 
-pub(super) const ROWS: [Row; 24] = [
+pub(super) const ROWS: [Row; 25] = [
     row("store.path", Kind::Path),
+    row("store.master_key_file", Kind::PathOrNone),
     row("store.max_body_bytes", Kind::Whole(1, 64 * MIB, "bytes")),
     row("store.keep_ended_days", Kind::Whole(0, 3650, "days")),
     row("delivery.concurrency_per_endpoint", Kind::Whole(1, 256, "")),

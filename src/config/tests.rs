@@ -52,6 +52,7 @@ fn the_defaults_are_the_documented_ones() {
     let expected = Config {
         store: StoreSettings {
             path: "postrider.db".into(),
+            master_key_file: None,
             max_body_bytes: 5 * 1024 * 1024,
             keep_ended: Some(Span::from_hours(30 * 24)),
         },
@@ -135,6 +136,7 @@ fn the_shipped_file_as_a_file_changes_nothing() {
 /// A value for each setting that is allowed and not the default.
 const OTHERS: [(&str, &str); ROWS.len()] = [
     ("store.path", "\"/var/lib/postrider/\\\"odd\\\" \\U0000001B.db\""),
+    ("store.master_key_file", "\"/etc/postrider/master.key\""),
     ("store.max_body_bytes", "1000"),
     ("store.keep_ended_days", "0"),
     ("delivery.concurrency_per_endpoint", "1"),

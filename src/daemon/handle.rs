@@ -16,7 +16,7 @@ use crate::courier::Courier;
 use crate::event::EventId;
 use crate::observe::metrics::Metrics;
 use crate::observe::spans::Spans;
-use crate::operations::{Accepted, Refused, Rules, Submission};
+use crate::operations::{Accepted, Refused, Rules, Submission, open_store};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 use crate::time::{Span, Time};
@@ -252,8 +252,8 @@ fn readers(config: &Config) -> Result<(SyncSender<Question>, Vec<JoinHandle<()>>
     let (questions, inbox) = sync_channel::<Question>(WAITING_QUESTIONS);
     let inbox = Arc::new(Mutex::new(inbox));
     let reader = |_| {
-        let (inbox, path) = (inbox.clone(), config.store.path.clone());
-        let work = move || answer(&inbox, || SqliteStore::open(&path));
+        let (inbox, settings) = (inbox.clone(), config.store.clone());
+        let work = move || answer(&inbox, || open_store(&settings));
         std::thread::Builder::new()
             .name("reader".into())
             .spawn(work)

@@ -409,7 +409,7 @@ impl Work {
 
     /// The store failed: what can pass by itself is waited for, what cannot ends the daemon.
     fn failing(&mut self, now: Time, error: StoreError) -> Result<(), Failed> {
-        if let StoreError::Unusable(_) = error {
+        if let StoreError::Unusable(_) | StoreError::Sealed(_) = error {
             return Err(Failed::Store(error));
         }
         let retry_at = match self.engine.store_is_well() {

@@ -19,3 +19,16 @@ impl Chance {
         Draw((self.next() >> 32) as u32)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn draws_are_spread_over_all_there_is() {
+        let mut chance = Chance::new(7);
+        let mut quarters = [0; 4];
+        (0..400).for_each(|_| quarters[(chance.draw().0 >> 30) as usize] += 1);
+        assert!(quarters.iter().all(|count| (60..140).contains(count)), "{quarters:?}");
+    }
+}

@@ -9,6 +9,7 @@ mod codec;
 mod migrate;
 mod open;
 mod read;
+mod seal;
 mod write;
 
 use std::path::Path;
@@ -18,6 +19,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use backup::Copied;
 pub use open::{Lock, LockError, holder, lock};
+pub use seal::{MasterKey, reseal};
 
 use super::{Changes, Command, Counts, Filter, Listed, Outcomes, Page, Reply, Store, StoreError};
 use crate::access::AccessToken;
@@ -46,19 +48,21 @@ struct Seen {
 }
 
 impl SqliteStore {
-    /// Opens the file, or creates it (mode 0600). Fails with a sentence that says what is wrong with it.
+    /// Opens the file, or creates it (mode 0600). Fails with a sentence that says what is wrong with it, or that it is sealed.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let mut store = Self::over(open::file(path)?, path.display().to_string())?;
-        store.files = open::Files::of(path);
-        Ok(store)
+        Self::open_with(path, None)
     }
 
-    /// Opens the file only if it is there already.
-    pub fn open_existing(path: &Path) -> Result<Option<Self>, StoreError> {
-        match path.exists() {
-            true => Self::open(path).map(Some),
-            false => Ok(None),
-        }
+    /// As `open`, with the master key that its secrets are sealed with. A new store becomes sealed; one that is sealed
+    /// otherwise, or not yet, is refused.
+    pub fn open_with(path: &Path, key: Option<&MasterKey>) -> Result<Self, StoreError> {
+        let connection = open::file(path)?;
+        let name = path.display().to_string();
+        seal::agree(&connection, &name, key)?;
+        seal::equip(&connection, key).map_err(|error| open::sentence(&name, error))?;
+        let mut store = Self::over(connection, name)?;
+        store.files = open::Files::of(path);
+        Ok(store)
     }
 
     /// A store in memory, for the simulation: the same SQL without a disk.

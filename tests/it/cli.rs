@@ -7,6 +7,7 @@ mod by_hand;
 mod enqueue;
 mod refused;
 mod remote;
+mod seal;
 mod stores;
 
 use std::fs;

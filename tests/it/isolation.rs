@@ -194,6 +194,31 @@ fn a_hundred_endpoints_that_hang_with_a_backlog_do_not_slow_one_that_answers() {
 }
 
 #[test]
+fn more_dead_endpoints_than_there_is_room_for_leave_half_of_it() {
+    let mut bench = Bench::new();
+    let healthy = bench.endpoint("healthy", false);
+    bench.owe(healthy, 1);
+    bench.look();
+    bench.run_until(bench.now + 1_000);
+    for number in 0..400 {
+        let lane = bench.endpoint(&format!("dead-{number}"), true);
+        bench.owe(lane, 10);
+    }
+    bench.look();
+    let mut until = bench.now + 30_000;
+    bench.run_until(until);
+    for _ in 0..200 {
+        bench.owe(healthy, 5);
+        bench.look();
+        until += 100;
+        bench.run_until(until);
+    }
+    assert_eq!(bench.waited.len(), 1001);
+    let most = bench.waited.values().max().unwrap();
+    assert!(*most <= 100, "a healthy delivery waited {most} ms");
+}
+
+#[test]
 fn an_endpoint_that_fails_keeps_to_its_schedule_while_there_is_room() {
     let mut bench = Bench::new();
     let dead = bench.endpoint("dead", true);

@@ -126,7 +126,7 @@ pub fn in_json(bytes: &[u8]) -> Vec<u8> {
     match std::str::from_utf8(bytes) {
         Ok(text) => {
             let quoted = serde_json::to_string(text).expect("a text");
-            quoted[1..quoted.len() - 1].as_bytes().to_vec()
+            quoted.as_bytes()[1..quoted.len() - 1].to_vec()
         }
         Err(_) => bytes.iter().copied().filter(|byte| !matches!(byte, b'"' | b'\\')).collect(),
     }

@@ -50,7 +50,7 @@ impl Batch<'_> {
     pub(super) fn edit_endpoint(&mut self, endpoint: EndpointId, edit: &EndpointEdit) -> rusqlite::Result<Reply> {
         let rows = self.run(
             "UPDATE endpoint SET url = coalesce(?2, url), subscriptions = coalesce(?3, subscriptions),
-                 overrides = coalesce(?4, overrides)
+                 overrides = coalesce(seal_headers(?4, id), overrides)
              WHERE id = ?1 AND state <> 'removed'",
             params![
                 endpoint.0,

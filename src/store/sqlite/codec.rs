@@ -82,8 +82,7 @@ fn subscriptions(text: &str) -> Result<Vec<Subscription>, String> {
     texts.iter().map(|text| Subscription::parse(text)).collect()
 }
 
-pub(super) const ENDPOINT_COLUMNS: &str =
-    "id, name, url, profile, subscriptions, overrides, state, state_since, paused_at, state_reason, created_at";
+pub(super) const ENDPOINT_COLUMNS: &str = "id, name, url, profile, subscriptions, unseal_headers(overrides, id) AS overrides, state, state_since, paused_at, state_reason, created_at";
 
 /// Reads the columns of `ENDPOINT_COLUMNS`, and the keys with a statement of their own.
 pub(super) fn endpoint(connection: &Connection, row: &Row) -> rusqlite::Result<Endpoint> {
@@ -114,8 +113,10 @@ pub(super) fn endpoint(connection: &Connection, row: &Row) -> rusqlite::Result<E
 }
 
 fn keys(connection: &Connection, endpoint: EndpointId) -> rusqlite::Result<Vec<Key>> {
-    let mut statement =
-        connection.prepare_cached("SELECT scheme, secret, until FROM key WHERE endpoint_id = ?1 ORDER BY position")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT scheme, unseal_key(secret, endpoint_id, scheme) AS secret, until FROM key
+         WHERE endpoint_id = ?1 ORDER BY position",
+    )?;
     let rows = statement.query_map([endpoint.0], |row| {
         let until: Option<i64> = row.get("until")?;
         Ok(Key {

@@ -26,7 +26,18 @@ CREATE TABLE token (
 ) STRICT;
 ";
 
-/// Within the caller's transaction, which also keeps the new version.
-pub(super) fn from_1(db: &Connection) -> rusqlite::Result<()> {
-    db.execute_batch(FROM_1)
+/// From version 2: the master key.
+const FROM_2: &str = "
+CREATE TABLE seal (
+    id    INTEGER PRIMARY KEY CHECK (id = 1),
+    proof BLOB NOT NULL
+) STRICT;
+";
+
+/// From an older version to today's, within the caller's transaction, which also keeps the new version.
+pub(super) fn from(version: i64, db: &Connection) -> rusqlite::Result<()> {
+    if version < 2 {
+        db.execute_batch(FROM_1)?;
+    }
+    db.execute_batch(FROM_2)
 }

@@ -10,14 +10,14 @@ use std::time::Duration;
 use rusqlite::ffi::{self, ErrorCode};
 use rusqlite::{Connection, Error, TransactionBehavior};
 
-use super::migrate;
+use super::{migrate, seal};
 use crate::store::StoreError;
 
 const SCHEMA: &str = include_str!("../../../schema.sql");
 /// Marks the file as a postrider store: 'pstr'.
 const APPLICATION_ID: i64 = 0x7073_7472;
 /// The schema this program reads and writes.
-pub const VERSION: i64 = 2;
+pub const VERSION: i64 = 3;
 /// Older ones can corrupt a WAL database when two connections write or checkpoint at once.
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// How long a statement waits for another process's transaction before it fails as busy.
@@ -165,6 +165,8 @@ fn prepare(connection: &mut Connection) -> Result<(), Trouble> {
     if version < VERSION {
         bring_up(connection)?;
     }
+    // Without a master key, until it is known whether there is one.
+    seal::equip(connection, None)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
 }
@@ -221,8 +223,8 @@ fn bring_up(connection: &Connection) -> rusqlite::Result<()> {
     let (_, version) = identity(&transaction)?;
     if version < VERSION {
         match version {
-            1 => migrate::from_1(&transaction)?,
-            _ => transaction.execute_batch(SCHEMA)?,
+            0 => transaction.execute_batch(SCHEMA)?,
+            older => migrate::from(older, &transaction)?,
         }
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", VERSION)?;

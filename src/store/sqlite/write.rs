@@ -207,10 +207,12 @@ impl<'a> Batch<'a> {
     ) -> rusqlite::Result<EndpointId> {
         self.run(
             "INSERT INTO endpoint (name, url, profile, subscriptions, overrides, state, state_since, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, 'active', ?6, ?6)",
-            params![name, url, profile.as_str(), subscriptions, overrides, self.now.ms()],
+             VALUES (?1, ?2, ?3, ?4, '{}', 'active', ?5, ?5)",
+            params![name, url, profile.as_str(), subscriptions, self.now.ms()],
         )?;
         let id = EndpointId(self.db.last_insert_rowid());
+        // What is sealed is sealed for this endpoint, which has its number only now.
+        self.run("UPDATE endpoint SET overrides = seal_headers(?2, id) WHERE id = ?1", params![id.0, overrides])?;
         self.insert_keys(id, keys)?;
         self.revised = true;
         Ok(id)
@@ -219,7 +221,7 @@ impl<'a> Batch<'a> {
     pub(super) fn insert_keys(&self, endpoint: EndpointId, keys: &[Key]) -> rusqlite::Result<()> {
         for (position, key) in keys.iter().enumerate() {
             self.run(
-                "INSERT INTO key (endpoint_id, position, scheme, secret, until) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO key (endpoint_id, position, scheme, secret, until) VALUES (?1, ?2, ?3, seal_key(?4, ?1, ?3), ?5)",
                 params![endpoint.0, position as i64, key.scheme.as_str(), key.secret.expose(), key.until.map(Time::ms)],
             )?;
         }

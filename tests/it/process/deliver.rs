@@ -117,7 +117,9 @@ fn odd_bodies_arrive_as_they_were() {
     let daemon = Daemon::start(&home);
     let every_byte: Vec<u8> = (0..=255).collect();
     let large: Vec<u8> = (0..5 * 1024 * 1024_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let bodies = [b"\0".to_vec(), b" ".to_vec(), b"\r\n\r\n".to_vec(), every_byte, large];
+    // Whoever parses this and prints it again has other bytes.
+    let json = b"{ \"b\": 1.10,\t\"a\" : 1e2, \"b\":\"\\u0061\" }\n".to_vec();
+    let bodies = [b"\0".to_vec(), b" ".to_vec(), b"\r\n\r\n".to_vec(), json, every_byte, large];
     for (number, body) in bodies.iter().enumerate() {
         let id = format!("odd-{number}");
         home.enqueue(&id, body);

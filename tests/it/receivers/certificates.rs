@@ -39,33 +39,6 @@ impl Authority {
         Authority { root, between: Vec::new(), issuer: Issuer::new(params, key) }
     }
 
-    /// One that this one has signed, as `change` wants it.
-    pub fn below(&self, change: impl FnOnce(&mut CertificateParams)) -> Authority {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let number = ROOTS.fetch_add(1, Ordering::SeqCst);
-        params.distinguished_name.push(rcgen::DnType::CommonName, format!("Intermediate {number} of the tests"));
-        change(&mut params);
-        let key = KeyPair::generate().unwrap();
-        let root = params.signed_by(&key, &self.issuer).unwrap();
-        let between = [vec![root.der().clone()], self.between.clone()].concat();
-        Authority { root, between, issuer: Issuer::new(params, key) }
-    }
-
-    /// As `change` wants it, with a key of this algorithm.
-    pub fn odd(
-        &self,
-        names: &[&str],
-        algorithm: &'static rcgen::SignatureAlgorithm,
-        change: impl FnOnce(&mut CertificateParams),
-    ) -> Identity {
-        let key = KeyPair::generate_for(algorithm).unwrap();
-        let mut params = params_for(names);
-        change(&mut params);
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Identity::of(certificate, &key).with(&self.between)
-    }
-
     pub fn root(&self) -> CertificateDer<'static> {
         self.root.der().clone()
     }
@@ -105,23 +78,6 @@ impl Identity {
         self
     }
 
-    pub fn only_tls13(mut self) -> Self {
-        self.versions = ONLY_TLS13;
-        self
-    }
-
-    /// Chooses among these only, if it is asked to choose at all.
-    pub fn speaking(mut self, protocols: &[&str]) -> Self {
-        self.protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        self
-    }
-
-    /// Shows nothing but its own certificate.
-    pub fn alone(mut self) -> Self {
-        self.chain.truncate(1);
-        self
-    }
-
     fn with(mut self, between: &[CertificateDer<'static>]) -> Self {
         self.chain.extend_from_slice(between);
         self
@@ -149,7 +105,58 @@ impl Identity {
     }
 }
 
-const ONLY_TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+/// What only the fault campaign shows: chains, and certificates that nobody should make.
+#[allow(dead_code, reason = "shared with the fault campaign")]
+impl Authority {
+    /// One that this one has signed, as `change` wants it.
+    pub fn below(&self, change: impl FnOnce(&mut CertificateParams)) -> Authority {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let number = ROOTS.fetch_add(1, Ordering::SeqCst);
+        params.distinguished_name.push(rcgen::DnType::CommonName, format!("Intermediate {number} of the tests"));
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let root = params.signed_by(&key, &self.issuer).unwrap();
+        let between = [vec![root.der().clone()], self.between.clone()].concat();
+        Authority { root, between, issuer: Issuer::new(params, key) }
+    }
+
+    /// As `change` wants it, with a key of this algorithm.
+    pub fn odd(
+        &self,
+        names: &[&str],
+        algorithm: &'static rcgen::SignatureAlgorithm,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Identity {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let mut params = params_for(names);
+        change(&mut params);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        Identity::of(certificate, &key).with(&self.between)
+    }
+}
+
+#[allow(dead_code, reason = "shared with the fault campaign")]
+impl Identity {
+    pub fn only_tls13(mut self) -> Self {
+        const ONLY_TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+        self.versions = ONLY_TLS13;
+        self
+    }
+
+    /// Chooses among these only, if it is asked to choose at all.
+    pub fn speaking(mut self, protocols: &[&str]) -> Self {
+        self.protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        self
+    }
+
+    /// Shows nothing but its own certificate.
+    pub fn alone(mut self) -> Self {
+        self.chain.truncate(1);
+        self
+    }
+}
+
 const ONLY_TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
 
 fn params_for(names: &[&str]) -> CertificateParams {

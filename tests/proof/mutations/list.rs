@@ -193,7 +193,7 @@ const PROMISES: &[Mutation] = &[
             old: "Draw((self.next() >> 32) as u32)",
             new: "Draw((self.next() >> 63) as u32)",
         }],
-        caught_by: &[It("sim::the_worlds_are_not_all_quiet")],
+        caught_by: &[Unit("engine::chance::tests::draws_are_spread_over_all_there_is")],
     },
     Mutation {
         name: "Retry-After makes a retry early",
@@ -224,7 +224,7 @@ const PROMISES: &[Mutation] = &[
         changes: &[Change {
             file: "src/store/sqlite/read.rs",
             old: "    if !same_request {\n",
-            new: "    if !same_request && !same_body && accepted_at.ms() < 0 {\n",
+            new: "    if !same_request && same_body && !same_body {\n",
         }],
         caught_by: &[
             It("cli::enqueue::an_id_belongs_to_one_request"),
@@ -256,7 +256,7 @@ const PROMISES: &[Mutation] = &[
             old: "            once: checked.once,\n",
             new: "            once: checked.once.filter(|_| false),\n",
         }],
-        caught_by: &[It("cli::enqueue::what_cannot_be_sent_is_not_taken")],
+        caught_by: &[It("cli::enqueue::a_receiver_need_not_be_registered")],
     },
     Mutation {
         name: "a success whose body breaks is a failure",
@@ -295,7 +295,7 @@ const PROMISES: &[Mutation] = &[
             old: "        self.limits.in_flight.div_ceil(2)\n",
             new: "        self.limits.in_flight\n",
         }],
-        caught_by: &[It("isolation::a_hundred_endpoints_that_hang_with_a_backlog_do_not_slow_one_that_answers")],
+        caught_by: &[It("isolation::more_dead_endpoints_than_there_is_room_for_leave_half_of_it")],
     },
     Mutation {
         name: "an endpoint that comes back is met by all that waited",
@@ -304,7 +304,7 @@ const PROMISES: &[Mutation] = &[
             old: "            false => (self.window / 2).max(1),\n",
             new: "            false => most,\n",
         }],
-        caught_by: &[It("isolation::an_endpoint_that_comes_back_is_not_met_by_all_that_waited")],
+        caught_by: &[Row("herd")],
     },
     Mutation {
         name: "a rate is not kept",

@@ -146,6 +146,7 @@ enum Verb {
 
 /// Does what the process's arguments say.
 pub fn main() -> ExitCode {
+    daemon::shield();
     // Past a file-size limit a write would kill the process; with a handler it fails, and that is told in words.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     let asked = match CommandLine::try_parse() {

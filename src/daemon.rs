@@ -68,7 +68,7 @@ const SPANS_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Runs until SIGTERM or SIGINT, then drains; a second signal ends it at once.
 pub fn run(config: &Config, entrance: Entrance) -> Result<Ended, Failed> {
-    shield();
+    handles::raise();
     let (stop, stops) = mpsc::unbounded_channel();
     let metrics = Metrics::new();
     let spans = Spans::start(config.telemetry.otlp_endpoint.as_deref().unwrap_or_default(), &metrics)
@@ -187,9 +187,10 @@ fn listen(stop: &mpsc::UnboundedSender<()>) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Room for many connections, and no memory with secrets in a core file. Each is worth having and none is needed.
-fn shield() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    handles::raise();
-    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: getrlimit(Resource::Core).maximum });
+/// No memory with secrets in a core file, nor in what the system pipes such a file to, and no reading of it by the user's other
+/// processes. Each is worth having and none is needed.
+pub fn shield() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }

@@ -31,6 +31,7 @@ mod raw;
 #[allow(dead_code, reason = "shared with the tests in tests/it, which use the rest")]
 #[path = "../it/receivers.rs"]
 mod receivers;
+mod secrets;
 mod tls;
 mod writes;
 
@@ -109,6 +110,11 @@ const ROWS: &[Row] = &[
         name: "handles",
         shown: "64 file handles, little memory, a million owed at start: nothing lost, ready in < 5 s, < 300 MB",
         run: handles::run,
+    },
+    Row {
+        name: "secrets",
+        shown: "every kind of secret in use: none in logs, answers, metrics, spans, arguments, core, store or backup",
+        run: secrets::run,
     },
     Row {
         name: "escapes",

@@ -64,7 +64,7 @@ impl Home {
     }
 
     pub fn store(&self) -> SqliteStore {
-        SqliteStore::open(&self.store_path()).unwrap()
+        operations::open_store(&self.config.store).unwrap()
     }
 
     pub fn rules(&self) -> Rules {

@@ -80,6 +80,10 @@ pub fn vet(host: &str, found: &[IpAddr], settings: &Settings) -> Result<Vec<IpAd
 fn check_host(url: &Url, allow: &[IpNet]) -> Result<bool, String> {
     let address = match url.host() {
         None => return Err("the URL names no host".to_owned()),
+        // No host has such a name, and what a resolver makes of one is its own affair.
+        Some(Host::Domain(name)) if has_empty_label(name) => {
+            return Err(format!("{} is no host's name: a part between its dots is empty", clipped(name)));
+        }
         Some(Host::Domain(name)) if is_local_name(name) => {
             return match allow.is_empty() {
                 true => {
@@ -114,6 +118,11 @@ fn is_local_name(host: &str) -> bool {
     let name = host.strip_suffix('.').unwrap_or(host);
     let in_zone = |zone: &str| name.strip_suffix(zone).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
     !name.contains('.') || name.starts_with("metadata.") || LOCAL_ZONES.iter().any(|zone| in_zone(zone))
+}
+
+/// One dot at the end stands for the root.
+fn has_empty_label(host: &str) -> bool {
+    host.strip_suffix('.').unwrap_or(host).split('.').any(str::is_empty)
 }
 
 /// Judges the address as it stands and, if it is an IPv4 address in IPv6 clothes (`::ffff:127.0.0.1`), bare as well.
@@ -178,6 +187,22 @@ mod tests {
 
     fn refused(url: &str) -> String {
         check_url(url, &settings(true, &[])).expect_err(url)
+    }
+
+    #[test]
+    fn a_name_with_an_empty_part_is_no_hosts() {
+        for url in [
+            "https://../",
+            "https:..//a",
+            "https://localhost../",
+            "https://printer../",
+            "https://a..example/",
+            "https://.a.example/",
+        ] {
+            let refused = check_url(url, &Settings::default()).unwrap_err();
+            assert!(refused.contains("is no host's name"), "{url}: {refused}");
+        }
+        check_url("https://a.example./", &Settings::default()).unwrap();
     }
 
     #[test]

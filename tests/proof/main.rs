@@ -13,6 +13,7 @@ mod crash;
 mod damage;
 mod disk;
 mod escapes;
+mod fuzz;
 mod handles;
 #[allow(dead_code, reason = "shared with the tests in tests/it, which use the rest")]
 #[path = "../it/process/harness.rs"]
@@ -120,6 +121,11 @@ const ROWS: &[Row] = &[
         name: "escapes",
         shown: "controls, line ends, bidi and forged lines in every input: refused or escaped wherever shown",
         run: escapes::run,
+    },
+    Row {
+        name: "fuzz",
+        shown: "mutated URLs, settings, headers, signatures, payloads and requests: no panic, and no rule is passed by",
+        run: fuzz::run,
     },
     Row {
         name: "mutations",

@@ -6,7 +6,15 @@ use std::process::Command;
 
 /// Why nothing can be mounted here, if so.
 pub fn cannot() -> Option<String> {
-    (!rustix::process::geteuid().is_root()).then(|| "file systems can only be mounted by root".to_owned())
+    if !rustix::process::geteuid().is_root() {
+        return Some("file systems can only be mounted by root".to_owned());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("disk.img");
+    let tried = Mount::new(&folder.path().join("memory"), &["-t", "tmpfs", "-o", "size=1m", "none"])
+        .and_then(|_| image(&file, 8, &["mkfs.ext4", "-q"]))
+        .and_then(|()| Mount::new(&folder.path().join("loop"), &["-o", "loop", file.to_str().unwrap()]));
+    tried.err().map(|why| format!("file systems cannot be mounted here: {why}"))
 }
 
 /// What a command is put behind to have mounts of its own, and with `net` a network of its own; or why that cannot be.

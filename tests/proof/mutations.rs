@@ -64,10 +64,11 @@ pub fn run(campaign: &Campaign) -> Figures {
     figures
 }
 
-/// All of them, or those whose names hold `POSTRIDER_MUTATION`.
+/// All of them, or those whose names hold a text of `POSTRIDER_MUTATION`, which has commas between.
 fn chosen() -> Vec<&'static Mutation> {
     let wanted = std::env::var("POSTRIDER_MUTATION").unwrap_or_default();
-    let chosen: Vec<&Mutation> = mutations().filter(|mutation| mutation.name.contains(&wanted)).collect();
+    let chosen: Vec<&Mutation> =
+        mutations().filter(|mutation| wanted.split(',').any(|part| mutation.name.contains(part))).collect();
     assert!(!chosen.is_empty(), "no mutation is named like {wanted:?}");
     chosen
 }

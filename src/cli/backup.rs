@@ -11,7 +11,7 @@ use serde_json::json;
 use super::progress::Progress;
 use super::{Context, Exit, Failure, output, shown};
 use crate::store::StoreError;
-use crate::store::sqlite::{Copied, SqliteStore};
+use crate::store::sqlite::{Copied, SqliteStore, beside};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -67,9 +67,8 @@ fn refuse_own(file: &Path, store: &Path) -> Result<(), Failure> {
     let identity = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let own = ["", "-wal", "-shm", "-lock"].iter().any(|suffix| {
-        let mut name = store.as_os_str().to_owned();
-        name.push(suffix);
-        absolute == Path::new(&name) || identity(Path::new(&name)).is_some_and(|own| Some(own) == identity(file))
+        let own = beside(store, suffix);
+        absolute == own || identity(&own).is_some_and(|own| Some(own) == identity(file))
     });
     match own {
         true => {

@@ -343,12 +343,16 @@ impl Work {
         for endpoint in all.iter().flat_map(|(endpoints, _)| endpoints) {
             self.endpoints.insert(endpoint.id, endpoint.clone());
         }
+        let failed = answer.replies.iter().any(|(_, reply)| reply.is_none());
         for (action, reply) in answer.replies {
             let closed = self.witness.tell_of(&action, reply.as_ref(), &answer.buried, &self.endpoints);
             self.look = if closed { Look::All } else { self.look };
             if let Some(input) = exchange::input(action, reply) {
                 self.step(input);
             }
+        }
+        if failed {
+            self.ask_for_no_more();
         }
         if let Some((endpoints, lanes)) = all {
             let concurrency = self.config.delivery.concurrency_per_endpoint;
@@ -370,6 +374,18 @@ impl Work {
                 self.well(now);
                 Ok(())
             }
+        }
+    }
+
+    /// Takes back what was to be leased next: an outcome that could not be recorded waits with the engine, and its lease may have
+    /// ended meanwhile. What is leased before that is recorded would be sent once more.
+    fn ask_for_no_more(&mut self) {
+        let (leases, rest) =
+            std::mem::take(&mut self.gathered).into_iter().partition(|action| matches!(action, Action::Lease(_)));
+        self.gathered = rest;
+        let leases: Vec<Action> = leases;
+        for input in leases.into_iter().filter_map(|lease| exchange::input(lease, None)) {
+            self.step(input);
         }
     }
 

@@ -18,7 +18,7 @@ use rusqlite::ffi::ErrorCode;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use backup::Copied;
-pub use open::{Lock, LockError, holder, lock};
+pub use open::{Lock, LockError, beside, holder, lock};
 pub use seal::{MasterKey, reseal};
 
 use super::{Changes, Command, Counts, Filter, Listed, Outcomes, Page, Reply, Store, StoreError};

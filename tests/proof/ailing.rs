@@ -41,7 +41,7 @@ struct Attacker {
 }
 
 fn round(timeout: Duration, events: usize, figures: &mut Figures) {
-    let home = Home::with(&format!("{LENIENT}[delivery]\nin_flight = 1024\n"));
+    let home = Home::with(&format!("{LENIENT}[delivery]\nin_flight = 512\n"));
     let canary = Receiver::start(|_| Answer::status(200));
     let attackers = attackers(&canary);
     for Attacker { name, receiver, .. } in &attackers {
@@ -116,7 +116,7 @@ fn attackers(canary: &Receiver) -> Vec<Attacker> {
 
 /// Events for each, every second one with a large body.
 fn attack(home: &Home, attackers: &[Attacker], events: usize) {
-    let large = format!("[\"{}\"]", "x".repeat(300_000));
+    let large = format!("[\"{}\"]", "x".repeat(60_000));
     let mut store = home.store();
     for number in 0..events {
         for Attacker { name, .. } in attackers {

@@ -73,10 +73,9 @@ fn create(path: &Path) -> Result<(), StoreError> {
 /// ever accepted would be gone without a word. A store that is only being made has neither a log nor part of a page.
 fn look_whole(path: &Path) -> Result<(), StoreError> {
     let length = |path: &Path| std::fs::metadata(path).ok().filter(|found| found.is_file()).map(|found| found.len());
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let why = match (length(path), length(Path::new(&log))) {
-        (Some(0), Some(1..)) => format!("is empty, but {} is not", Path::new(&log).display()),
+    let log = beside(path, "-wal");
+    let why = match (length(path), length(&log)) {
+        (Some(0), Some(1..)) => format!("is empty, but {} is not", log.display()),
         (Some(bytes @ 1..512), _) => format!("was cut: it has {bytes} bytes"),
         _ => return Ok(()),
     };
@@ -98,12 +97,7 @@ type Identity = (u64, u64);
 impl Files {
     /// Those that are there, of the store at `path`. For what was read from at least once: then it has all.
     pub(super) fn of(path: &Path) -> Self {
-        let beside = |suffix: &str| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(suffix);
-            PathBuf::from(name)
-        };
-        let names = [path.to_owned(), beside("-wal"), beside("-shm")];
+        let names = [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")];
         Files(names.into_iter().map(|name| (name.clone(), identity_of(&name))).collect())
     }
 
@@ -345,12 +339,16 @@ pub fn holder(path: &Path) -> Option<u32> {
     None
 }
 
-/// Beside the file itself: a store that is reached by two names has one lock. The file must be there already.
+/// The file must be there already.
 fn lock_path(path: &Path) -> PathBuf {
-    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let mut beside = path.into_os_string();
-    beside.push("-lock");
-    PathBuf::from(beside)
+    beside(path, "-lock")
+}
+
+/// A file that belongs to a store: beside the store's file itself, whatever name it is reached by.
+pub fn beside(store: &Path, suffix: &str) -> PathBuf {
+    let mut name = store.canonicalize().unwrap_or_else(|_| store.to_owned()).into_os_string();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 fn pid(file: &mut File) -> Option<u32> {

@@ -97,7 +97,8 @@ fn octamile_answers_200_to_anything_and_says_what_is_wrong() {
 
 #[test]
 fn a_page_of_another_site_is_turned_away() {
-    let sandbox = Desk::new().start_with(&[]);
+    let desk = Desk::new();
+    let sandbox = desk.start_with(&[]);
     let headers = [("origin", "https://evil.example"), ("content-type", "text/plain")];
     for path in ["/", "/sandbox/clock", "/sandbox/transactions/a/approve"] {
         sandbox.api.ask("POST", path, &headers, b"{}").problem(403, "foreign-origin");

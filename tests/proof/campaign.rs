@@ -190,7 +190,10 @@ fn run(row: &'static Row, asked: &Asked) -> Done {
         Result::Failed(_) => "DOES NOT HOLD",
     };
     eprintln!("== {} {ended}, {:.1} s", row.name, took.as_secs_f64());
-    Done { row, result, took }
+    let done = Done { row, result, took };
+    // Now already: a long run that is cut off has told what it knew.
+    eprint!("{}", line(&done));
+    done
 }
 
 /// Markdown, as it stands in the README.
@@ -198,20 +201,7 @@ fn table(done: &[Done], asked: &Asked) -> String {
     let mut text =
         String::from("| row | what must hold | result | cycles | events | lost | doubled | worst | more |\n");
     text.push_str("|---|---|---|---|---|---|---|---|---|\n");
-    for Done { row, result, took: _ } in done {
-        let _ = match result {
-            Result::Held(figures) => writeln!(text, "| `{}` | {} | {} |", row.name, row.shown, cells(figures)),
-            Result::Failed(why) => {
-                writeln!(
-                    text,
-                    "| `{}` | {} | **FAILED** | | | | | | {} |",
-                    row.name,
-                    row.shown,
-                    why.replace('|', "\\|")
-                )
-            }
-        };
-    }
+    text.extend(done.iter().map(line));
     let failed = done.iter().filter(|done| matches!(done.result, Result::Failed(_))).count();
     let skipped: usize = done
         .iter()
@@ -234,6 +224,14 @@ fn table(done: &[Done], asked: &Asked) -> String {
         seconds % 60
     );
     text
+}
+
+fn line(Done { row, result, took: _ }: &Done) -> String {
+    let cells = match result {
+        Result::Held(figures) => cells(figures),
+        Result::Failed(why) => format!("**FAILED** | | | | | | {}", why.replace('|', "\\|")),
+    };
+    format!("| `{}` | {} | {cells} |\n", row.name, row.shown)
 }
 
 fn cells(figures: &Figures) -> String {

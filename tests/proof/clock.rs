@@ -35,7 +35,7 @@ pub fn run(campaign: &Campaign) -> Figures {
     let back = format!("-{}d", days_since_1970());
     let pause = Duration::from_secs(campaign.pick(6, 20));
     let figures = Mutex::new(figures);
-    for _ in 0..campaign.pick(1, 5) {
+    for _ in 0..campaign.pick(1, 3) {
         std::thread::scope(|scope| {
             let (library, figures) = (library.as_deref(), &figures);
             scope.spawn(move || stop(pause, None, figures));

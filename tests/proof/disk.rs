@@ -24,7 +24,7 @@ const CALM: usize = 60;
 pub fn run(campaign: &Campaign) -> Figures {
     let worst_of = "from room to the next acknowledgement".to_owned();
     let mut figures = Figures { worst_of, events: Some(0), lost: Some(0), duplicated: Some(0), ..Figures::default() };
-    let rounds = campaign.pick(2, 20);
+    let rounds = campaign.pick(2, 8);
     let limited = Stand::new(None);
     limited.suffer(rounds, &mut figures, &mut Limit);
     verbs_without_room(&mut figures);

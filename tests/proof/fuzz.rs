@@ -17,7 +17,7 @@ type Reader = fn(&[u8]);
 
 pub fn run(campaign: &Campaign) -> Figures {
     let mut figures = Figures::default();
-    let each = Duration::from_millis(campaign.pick(1_200, 60_000));
+    let each = Duration::from_millis(campaign.pick(1_200, 10_000));
     let mut told = Vec::new();
     for (number, (name, samples, reader)) in readers::all().into_iter().enumerate() {
         let mut mutator = Mutator::new(samples, campaign.dice(number as u64 + 1));

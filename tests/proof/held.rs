@@ -11,7 +11,7 @@ use postrider::store::{NewEndpoint, Store};
 use postrider::time::Span;
 
 use crate::campaign::{Campaign, Figures};
-use crate::harness::{Daemon, Home, PATIENCE, endpoint, overrides, wait_for};
+use crate::harness::{Daemon, Home, PATIENCE, endpoint, overrides, program, wait_for};
 use crate::load::{Load, event_of};
 use crate::receivers::{Answer, Receiver};
 
@@ -131,14 +131,15 @@ fn read_for_long(seconds: u64, figures: &mut Figures) {
 /// Many daemons begin at one moment, by two names of the same file: one serves.
 fn claimed(rounds: u64, figures: &mut Figures) {
     for _ in 0..rounds {
-        let mut home = Home::new();
+        let home = Home::new();
         drop(home.store());
         std::os::unix::fs::symlink(home.store_path(), home.path().join("other.db")).unwrap();
         let mut daemons: Vec<Daemon> = Vec::new();
         for number in 0..10 {
             let path = if number % 2 == 0 { "postrider.db" } else { "other.db" };
-            home.reconfigure(&format!("{}[store]\npath = \"{path}\"\n", crate::harness::LENIENT));
-            daemons.push(Daemon::launch(&home));
+            let mut command = program(&home);
+            command.args(["serve", "--store", path]);
+            daemons.push(Daemon::spawn(command));
         }
         wait_for("one that serves, and nine that do not", PATIENCE, || {
             let running = daemons.iter_mut().filter_map(|daemon| daemon.runs().then_some(())).count();

@@ -38,7 +38,7 @@ pub fn run(campaign: &Campaign) -> Figures {
     };
     let mut dice = campaign.dice(1);
     for cut in 1..=cuts {
-        let lost = stand.cut(Duration::from_millis(200 + dice.below(1500)), &mut figures);
+        let lost = stand.cut(Duration::from_millis(400 + dice.below(1300)), &mut figures);
         assert!(lost.is_empty(), "cut {cut}: acknowledged and gone: {lost:?}");
         campaign.progress(cut, cuts, "cut");
     }

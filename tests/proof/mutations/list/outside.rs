@@ -16,7 +16,7 @@ pub const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "proxies of the environment are used",
-        changes: &[Change { file: "src/courier.rs", old: "        .no_proxy()\n", new: "" }],
+        changes: &[Change { file: "src/courier.rs", old: "    builder = builder.no_proxy();\n", new: "" }],
         caught_by: &[It("courier::walls::proxies_of_the_environment_are_not_used")],
     },
     Mutation {

@@ -1,6 +1,7 @@
 //! The README tells the truth: its quick start runs as it stands, and what it says holds a promise is a test.
 
 mod api;
+mod proof;
 mod workbench;
 
 use std::fs;

@@ -26,6 +26,8 @@ const CLIENTS: usize = 3;
 const SYNC: u64 = 3;
 /// ENOSPC and EIO.
 const ERRORS: [i32; 2] = [28, 5];
+/// How many calls of all kinds, and of each, fail in the quick run.
+const QUICK: [u64; 6] = [24, 6, 4, 16, 3, 3];
 const HOW: [&str; 3] = ["once", "from", "half"];
 
 /// Which call fails, and how.
@@ -60,7 +62,7 @@ pub fn run(campaign: &Campaign) -> Figures {
     let all = all.into_inner().unwrap();
     let hit = all.iter().filter(|ended| ended.failed > 0).count();
     let syncs = all.iter().filter(|ended| ended.kind == SYNC).count();
-    assert!(hit * 2 > all.len() && syncs > 3, "{hit} of {} failed, {syncs} of them syncs", all.len());
+    assert!(hit * 2 > all.len() && syncs > 1, "{hit} of {} failed, {syncs} of them syncs", all.len());
     let gave_up = all.iter().filter(|ended| ended.status != 0).count();
     let worst_of = "from the disk's return to the next acknowledgement".to_owned();
     let mut figures = Figures { worst_of, cycles: all.len() as u64, ..Figures::default() };
@@ -81,7 +83,7 @@ fn cases(campaign: &Campaign, calls: &[u64]) -> Vec<Case> {
     let mut cases = Vec::new();
     for (kind, calls) in calls.iter().enumerate() {
         let last = calls + calls / 8;
-        let wanted = campaign.pick(if kind == 0 { 24 } else { 6 }, last);
+        let wanted = campaign.pick(QUICK[kind], last);
         for at in (1..=last).step_by(last.div_ceil(wanted) as usize) {
             let number = cases.len();
             cases.push(Case { kind: kind as u64, at, how: HOW[number % 3], error: ERRORS[number / 3 % 2] });

@@ -15,19 +15,19 @@ const HEALTHY: usize = 90;
 const DEAD: usize = 10;
 const A_SECOND: u32 = 100;
 /// Below this a 99th percentile tells of the machine and not of postrider.
-const FLOOR: Duration = Duration::from_millis(50);
+const FLOOR: Duration = Duration::from_millis(100);
 /// Of the rate without the dead ones, at least so much.
 const LEAST_RATE: f64 = 0.9;
 
 pub fn run(campaign: &Campaign) -> Figures {
     let owed: usize = campaign.pick(50_000, 1_000_000);
-    let lasting = Duration::from_secs(campaign.pick(4, 30));
+    let lasting = Duration::from_secs(campaign.pick(3, 20));
     let home = Home::with(LENIENT);
     let mut healthy = Healthy::new(&home, HEALTHY);
     let daemon = Daemon::start(&home);
     // What the first events make is made: threads, connections, the statements of the store.
     healthy.trickle(&daemon, A_SECOND, Duration::from_secs(1));
-    let before = healthy.trickle(&daemon, A_SECOND, lasting);
+    let before = healthy.middle(&daemon, A_SECOND, lasting);
     daemon.stop();
 
     let hanging = Receiver::start(|_| Answer::hang());
@@ -50,7 +50,7 @@ pub fn run(campaign: &Campaign) -> Figures {
     wait_for("attempts that hang", Duration::from_secs(20), || (!hanging.requests().is_empty()).then_some(()));
     healthy.trickle(&daemon, A_SECOND, Duration::from_secs(1));
     let tried = failing.requests().len() + hanging.requests().len();
-    let during = healthy.trickle(&daemon, A_SECOND, lasting);
+    let during = healthy.middle(&daemon, A_SECOND, lasting);
     let tried = failing.requests().len() + hanging.requests().len() - tried;
     assert!(tried > 3, "the dead were not tried meanwhile");
     assert!(home.counts().pending >= owed as u64 - 1000, "the dead have a backlog still");
@@ -62,7 +62,7 @@ pub fn run(campaign: &Campaign) -> Figures {
     assert!(during.rate >= before.rate * LEAST_RATE, "{:.1} a second, {:.1} without", during.rate, before.rate);
     let mut figures = Figures { cycles: 1, worst_of: "healthy p99".to_owned(), ..Figures::default() };
     figures.worse(p99);
-    figures.events = Some(owed as u64 + 2 * u64::from(A_SECOND) * lasting.as_secs());
+    figures.events = Some(owed as u64 + 6 * u64::from(A_SECOND) * lasting.as_secs());
     figures.note(format!(
         "healthy p50 {:?}, p99 {p99:?}, {:.1} a second; without the dead p50 {:?}, p99 {without:?}, {:.1} a second",
         during.percentile(50),

@@ -39,13 +39,15 @@ const GLANCE: Duration = Duration::from_millis(200);
 pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     let Arguments { file, force } = arguments;
     let store = context.existing_store()?;
+    let part = part_of(&file)?;
     refuse_own(&file, context.store_path())?;
+    refuse_own(&part, context.store_path())?;
     if !force && file.symlink_metadata().is_ok() {
         let text = format!("{} is there already; --force replaces it once the new copy is whole", shown(&file));
         return Err(Failure::new(Exit::Data, text));
     }
     let begun = Instant::now();
-    let part = Part::begin(&file)?;
+    let part = Part::begin(part, &file)?;
     let copied = watched(&store, &part)?;
     part.end(&file)?;
     let seconds = begun.elapsed().as_secs_f64();
@@ -62,13 +64,13 @@ pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// A backup over the store itself would be its end.
+/// A backup over the store itself would be its end, and what stands where its journal would is deleted when it is opened.
 fn refuse_own(file: &Path, store: &Path) -> Result<(), Failure> {
     let identity = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
-    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let own = ["", "-wal", "-shm", "-lock"].iter().any(|suffix| {
+    let place = place(file);
+    let own = ["", "-wal", "-shm", "-lock", "-journal"].iter().any(|suffix| {
         let own = beside(store, suffix);
-        absolute == own || identity(&own).is_some_and(|own| Some(own) == identity(file))
+        place == own || identity(&own).is_some_and(|own| Some(own) == identity(file))
     });
     match own {
         true => {
@@ -76,6 +78,24 @@ fn refuse_own(file: &Path, store: &Path) -> Result<(), Failure> {
         }
         false => Ok(()),
     }
+}
+
+/// Where a file is or would be, whatever its folder is called here; a link in its own place is not followed.
+fn place(file: &Path) -> PathBuf {
+    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    let folder = absolute.parent().and_then(|folder| folder.canonicalize().ok());
+    match (folder, absolute.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        (None, _) | (_, None) => absolute,
+    }
+}
+
+/// What a copy is called as long as it is not whole.
+fn part_of(file: &Path) -> Result<PathBuf, Failure> {
+    let name = file.file_name().ok_or_else(|| Failure::new(Exit::Data, format!("{} names no file", shown(file))))?;
+    let mut name = name.to_owned();
+    name.push(".part");
+    Ok(file.with_file_name(name))
 }
 
 /// Copies, and shows how far it is.
@@ -106,12 +126,7 @@ struct Part {
 }
 
 impl Part {
-    fn begin(file: &Path) -> Result<Self, Failure> {
-        let name =
-            file.file_name().ok_or_else(|| Failure::new(Exit::Data, format!("{} names no file", shown(file))))?;
-        let mut name = name.to_owned();
-        name.push(".part");
-        let path = file.with_file_name(name);
+    fn begin(path: PathBuf, file: &Path) -> Result<Self, Failure> {
         let at = |error: &std::io::Error| {
             let text = format!("{} cannot be written: {error}; its folder must exist and be writable", shown(&path));
             Failure::new(if error.kind() == ErrorKind::NotFound { Exit::NotFound } else { Exit::Io }, text)
@@ -146,5 +161,7 @@ impl Drop for Part {
     fn drop(&mut self) {
         // Gone already if it has its name.
         let _ = std::fs::remove_file(&self.path);
+        // SQLite's own, which stays when the copy fails.
+        let _ = std::fs::remove_file(beside(&self.path, "-journal"));
     }
 }

@@ -49,10 +49,18 @@ fn a_backup_is_never_written_over_the_store_or_through_a_link() {
     let place = Place::new().with_acme();
     symlink(place.path("postrider.db"), place.path("link.db")).unwrap();
     fs::hard_link(place.path("postrider.db"), place.path("hard.db")).unwrap();
-    for file in ["postrider.db", "link.db", "hard.db", "postrider.db-wal", "postrider.db-lock"] {
+    for file in ["postrider.db", "link.db", "hard.db", "postrider.db-wal", "postrider.db-lock", "postrider.db-journal"]
+    {
         place.refused(65, &format!("backup --force {file}"), &["belongs to the store itself"]);
     }
     fs::remove_file(place.path("hard.db")).unwrap();
+    // Nor is the store taken for what a killed backup left.
+    fs::hard_link(place.path("postrider.db"), place.path("copy.part")).unwrap();
+    place.refused(65, "backup copy", &["copy.part belongs to the store itself"]);
+    fs::remove_file(place.path("copy.part")).unwrap();
+    place.done("--store own.part endpoint add acme http://127.0.0.1:9/ --profile standard --secret-file v1");
+    place.refused(65, "--store own.part backup own", &["own.part belongs to the store itself"]);
+    assert!(place.done("--store own.part endpoint list").contains("acme"));
     place.write("victim", "of somebody else");
     symlink(place.path("victim"), place.path("trap.db.part")).unwrap();
     place.refused(74, "backup trap.db", &["trap.db.part cannot be written"]);

@@ -196,7 +196,7 @@ impl Courier {
                 } else if failure::is_lack_of_handles(&error) {
                     next = Next::Wait;
                 }
-                Reply::Unreachable { stage: marks.stage, error: failure::describe(&error) }
+                Reply::Unreachable { stage: marks.stage, error: self.in_words(&error, &post.url) }
             }
             Ok(Ok(answer)) => {
                 trip.timings.first_byte_us = Some(marks.stage_us());
@@ -207,6 +207,13 @@ impl Courier {
             }
         };
         (trip, next)
+    }
+
+    fn in_words(&self, error: &reqwest::Error, url: &Url) -> String {
+        match self.settings.egress_proxy {
+            Some(_) => failure::describe_proxied(error, error.is_connect(), url.scheme() == "https"),
+            None => failure::describe(error),
+        }
     }
 
     /// The head, and as much of the body as comes in time. A body that was not read to its end takes its connection

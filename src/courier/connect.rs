@@ -92,7 +92,7 @@ impl Resolver {
         if !is_its_own {
             return Err(Said(format!("{name} is for the egress proxy to resolve")).into());
         }
-        let found = self.find(name).await.map_err(|why| Said(format!("safety.egress_proxy: {why}")))?;
+        let found = self.find(name).await.map_err(Said)?;
         Ok(found.iter().copied().take(guard::MOST_ADDRESSES).collect())
     }
 

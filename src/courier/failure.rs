@@ -19,8 +19,28 @@ const LONGEST: usize = 300;
 type Link<'a> = &'a (dyn Error + 'static);
 
 pub(super) fn describe(error: Link<'_>) -> String {
+    plain(&sentence(error))
+}
+
+/// As `describe`, of a request that the egress proxy was to carry: what happened on the way to the proxy itself is not the
+/// receiver's doing, and says so. `dialling`: the request got no connection.
+pub(super) fn describe_proxied(error: Link<'_>, dialling: bool, tunnelled: bool) -> String {
+    let words = match links(error).into_iter().find_map(tunnel) {
+        Some(Tunnel::NoProxy) => format!("the egress proxy cannot be reached: {}", sentence(error)),
+        Some(Tunnel::Broken(words)) => words.to_owned(),
+        // Without a tunnel there is no connection but the one to the proxy.
+        None if dialling && !tunnelled => format!("the egress proxy cannot be reached: {}", sentence(error)),
+        None => sentence(error),
+    };
+    plain(&words)
+}
+
+fn sentence(error: Link<'_>) -> String {
     let known = links(error).into_iter().rev().find_map(in_words);
-    let sentence = known.unwrap_or_else(|| "the request could not be carried out".to_owned());
+    known.unwrap_or_else(|| "the request could not be carried out".to_owned())
+}
+
+fn plain(sentence: &str) -> String {
     sentence.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect()
 }
 
@@ -66,21 +86,28 @@ fn in_words(link: Link<'_>) -> Option<String> {
     if let Some(error) = link.downcast_ref::<hyper::Error>() {
         return http_in_words(error);
     }
-    if let Some(error) = link.downcast_ref::<io::Error>() {
-        return Some(io_in_words(error));
-    }
-    tunnel_in_words(&link.to_string())
+    link.downcast_ref::<io::Error>().map(io_in_words)
 }
 
-/// What a proxy made of CONNECT. The library's type has no name outside of it, and tells no status.
-fn tunnel_in_words(text: &str) -> Option<String> {
+/// How CONNECT failed.
+enum Tunnel {
+    /// There was nobody to ask.
+    NoProxy,
+    Broken(&'static str),
+}
+
+/// What became of CONNECT, if this link is about it. The library's type has no name outside of it, and tells no status.
+fn tunnel(link: Link<'_>) -> Option<Tunnel> {
+    let text = link.to_string();
     let what = text.strip_prefix("tunnel error: ")?;
-    let words = match what {
-        "unsuccessful" => "the egress proxy refused the connection",
-        "proxy authorization required" => "the egress proxy wants a password, which postrider does not give",
-        _ => "the egress proxy broke off",
-    };
-    Some(words.to_owned())
+    Some(match what {
+        "failed to create underlying connection" => Tunnel::NoProxy,
+        "unsuccessful" => Tunnel::Broken("the egress proxy refused the connection"),
+        "proxy authorization required" => {
+            Tunnel::Broken("the egress proxy wants a password, which postrider does not give")
+        }
+        _ => Tunnel::Broken("the egress proxy broke off"),
+    })
 }
 
 fn http_in_words(error: &hyper::Error) -> Option<String> {

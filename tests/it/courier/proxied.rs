@@ -93,3 +93,18 @@ async fn a_proxy_that_hangs_ends_with_the_attempt() {
     assert!(matches!(carried.reply, Reply::TimedOut { .. }), "{carried:?}");
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
+
+#[tokio::test]
+async fn a_proxy_that_is_not_there_is_not_taken_for_the_receiver() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for proxy in [format!("http://{closed}"), "http://proxy.nowhere.example:4750".to_owned()] {
+        let unknown: Lookup = Arc::new(|_| Box::pin(async { Err(std::io::Error::other("no such name")) }));
+        let settings = Settings { allow_http: true, egress_proxy: Some(proxy.clone()), ..Settings::default() };
+        let courier = Courier::with_lookup(settings, unknown).unwrap();
+        for scheme in ["http", "https"] {
+            let carried = carry(&courier, &format!("{scheme}://hooks.example/")).await;
+            let Reply::Unreachable { error, .. } = &carried.reply else { panic!("{proxy}: {carried:?}") };
+            assert!(error.starts_with("the egress proxy cannot be reached: "), "{scheme} by {proxy}: {error}");
+        }
+    }
+}

@@ -123,6 +123,7 @@ struct Part {
     path: PathBuf,
     /// Locked, so that two backups to one name do not write over each other.
     _file: File,
+    has_its_name: bool,
 }
 
 impl Part {
@@ -131,27 +132,41 @@ impl Part {
             let text = format!("{} cannot be written: {error}; its folder must exist and be writable", shown(&path));
             Failure::new(if error.kind() == ErrorKind::NotFound { Exit::NotFound } else { Exit::Io }, text)
         };
-        let mut options = OpenOptions::new();
-        let opened = options.write(true).create(true).truncate(false).mode(0o600).custom_flags(NO_FOLLOW).open(&path);
-        let opened = opened.map_err(|error| at(&error))?;
-        match opened.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let text = format!("another backup to {} runs already; wait for its end", shown(file));
-                return Err(Failure::new(Exit::Busy, text));
+        loop {
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(false).mode(0o600).custom_flags(NO_FOLLOW);
+            let opened = options.open(&path).map_err(|error| at(&error))?;
+            match opened.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let text = format!("another backup to {} runs already; wait for its end", shown(file));
+                    return Err(Failure::new(Exit::Busy, text));
+                }
+                Err(TryLockError::Error(error)) => return Err(at(&error)),
             }
-            Err(TryLockError::Error(error)) => return Err(at(&error)),
+            // Between the two steps another backup may have ended: then this file is its copy, by its name now, or is gone.
+            if is_still(&opened, &path) {
+                opened.set_len(0).map_err(|error| at(&error))?;
+                return Ok(Part { path, _file: opened, has_its_name: false });
+            }
         }
-        opened.set_len(0).map_err(|error| at(&error))?;
-        Ok(Part { path, _file: opened })
     }
 
     /// Gives it its name, in one step, and has that on disk.
-    fn end(self, file: &Path) -> Result<(), Failure> {
+    fn end(mut self, file: &Path) -> Result<(), Failure> {
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let named = std::fs::rename(&self.path, file).and_then(|()| File::open(folder)).and_then(|it| it.sync_all());
+        let renamed = std::fs::rename(&self.path, file);
+        self.has_its_name = renamed.is_ok();
+        let named = renamed.and_then(|()| File::open(folder)).and_then(|it| it.sync_all());
         named.map_err(|error| Failure::new(Exit::Io, format!("{} cannot be put in place: {error}", shown(file))))
     }
+}
+
+/// Whether this name leads to this file.
+fn is_still(file: &File, path: &Path) -> bool {
+    let identity = |found: std::io::Result<std::fs::Metadata>| found.ok().map(|found| (found.dev(), found.ino()));
+    let own = identity(file.metadata());
+    own.is_some() && own == identity(path.symlink_metadata())
 }
 
 /// The name may not lead elsewhere: whoever can write to the folder could have the keys written to a file of theirs.
@@ -159,7 +174,9 @@ const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // Gone already if it has its name.
+        if self.has_its_name {
+            return;
+        }
         let _ = std::fs::remove_file(&self.path);
         // SQLite's own, which stays when the copy fails.
         let _ = std::fs::remove_file(beside(&self.path, "-journal"));

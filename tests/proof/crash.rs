@@ -1,5 +1,6 @@
-//! kill -9 at random moments, while events come by HTTP and from the library in another process's place: everything that was
-//! acknowledged arrives, and nobody repairs anything.
+//! kill -9 at random moments, while events come by HTTP, alone and in batches, and from the library in another process's place:
+//! everything that was acknowledged arrives, nobody repairs anything, and a receiver that never accepts is asked as often as its
+//! schedule says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use postrider::daemon::clock::wall;
-use postrider::delivery::{Attempt, Outcome};
+use postrider::delivery::{Attempt, Outcome, StateName};
 use postrider::operations::{self};
 use postrider::store::sqlite::SqliteStore;
 use postrider::store::{Filter, NewEndpoint, Page, Store};
@@ -19,8 +20,12 @@ use crate::load::{Load, body, event_of};
 use crate::receivers::{Answer, Receiver, Step};
 
 const RECEIVERS: [&str; 3] = ["swift", "slow", "moody"];
+/// A fourth, which accepts nothing, and its schedule.
+const DOWN: &str = "down";
+const RETRIES: usize = 3;
 /// `delivery.concurrency_per_endpoint`, for each receiver.
-const IN_FLIGHT: u64 = 8 * RECEIVERS.len() as u64;
+const IN_FLIGHT: u64 = 8 * (RECEIVERS.len() as u64 + 1);
+const LINES: usize = 25;
 /// What counts as ready again, from the start of the process to its word.
 const SOON: Duration = Duration::from_secs(2);
 
@@ -33,16 +38,20 @@ pub fn run(campaign: &Campaign) -> Figures {
     for (name, receiver) in RECEIVERS.iter().zip(&receivers) {
         home.add(NewEndpoint { overrides: overrides(&delays), ..endpoint(name, &receiver.url()) });
     }
+    let down = Receiver::start(|_| Answer::status(503));
+    home.add(NewEndpoint { overrides: overrides(&[20; RETRIES]), ..endpoint(DOWN, &down.url()) });
     let load = Load::start("http", 4, Duration::from_millis(8), 0);
+    let batches = Load::batches("batch", 1, Duration::from_millis(120), LINES);
     let stopped = Arc::new(AtomicBool::new(false));
     let library = keep_enqueuing(&home, stopped.clone());
     let mut figures = Figures { worst_of: "from start to ready".to_owned(), ..Figures::default() };
-    let daemon = killed_again_and_again(&home, campaign, &load, &mut figures, kills);
+    let daemon = killed_again_and_again(&home, campaign, &[&load, &batches], &mut figures, kills);
     stopped.store(true, Ordering::SeqCst);
     let mut acknowledged = library.join().unwrap();
-    let cut = load.cut();
+    let (cut, cut_batches) = (load.cut(), batches.cut());
     acknowledged.extend(load.stop());
-    assert!(cut > 0, "no client was ever cut: the kills hit nothing");
+    acknowledged.extend(batches.stop());
+    assert!(cut > 0 && cut_batches > 0, "no client was ever cut: the kills hit nothing");
 
     home.hurry();
     let patience = Duration::from_secs(120);
@@ -51,7 +60,8 @@ pub fn run(campaign: &Campaign) -> Figures {
     home.check_integrity();
     assert!(figures.worst.is_some_and(|worst| worst < SOON), "ready after {:?}", figures.worst);
     settle(&home, &receivers, &acknowledged, &mut figures);
-    figures.note(format!("{cut} answers cut"));
+    within_schedule(&home, &down, &mut figures);
+    figures.note(format!("{cut} answers and {cut_batches} batches cut"));
     figures
 }
 
@@ -81,11 +91,17 @@ fn receiver(name: &str) -> Receiver {
 }
 
 /// A daemon that was killed so often and runs again.
-fn killed_again_and_again(home: &Home, campaign: &Campaign, load: &Load, figures: &mut Figures, kills: u64) -> Daemon {
+fn killed_again_and_again(
+    home: &Home,
+    campaign: &Campaign,
+    loads: &[&Load],
+    figures: &mut Figures,
+    kills: u64,
+) -> Daemon {
     let mut dice = campaign.dice(1);
     let start = |figures: &mut Figures| {
         let daemon = Daemon::start(home);
-        load.aim(&daemon);
+        loads.iter().for_each(|load| load.aim(&daemon));
         figures.worse(daemon.ready_after);
         daemon
     };
@@ -113,7 +129,7 @@ fn settle(home: &Home, receivers: &[Receiver], acknowledged: &BTreeSet<String>, 
     // Also events whose answer was cut are there, and are delivered like the others.
     assert!(counts.events >= acknowledged.len() as u64);
     let owed = counts.events * RECEIVERS.len() as u64;
-    assert_eq!((counts.delivered, counts.dead, counts.cancelled), (owed, 0, 0), "{counts:?}");
+    assert_eq!((counts.delivered, counts.dead, counts.cancelled), (owed, counts.events, 0), "{counts:?}");
     let (mut sent, mut rejected, mut lost) = (0, 0, 0);
     for (name, receiver) in RECEIVERS.iter().zip(receivers) {
         let mut arrived: BTreeMap<String, u64> = BTreeMap::new();
@@ -135,6 +151,24 @@ fn settle(home: &Home, receivers: &[Receiver], acknowledged: &BTreeSet<String>, 
     figures.lost = Some(lost);
     figures.duplicated = Some(duplicated);
     figures.note(format!("{} deliveries to {} receivers, {unknown} in flight at a kill", owed, RECEIVERS.len()));
+}
+
+/// Who accepts nothing is asked once and `RETRIES` times for each event, whatever was killed meanwhile; what was unknown counts.
+fn within_schedule(home: &Home, down: &Receiver, figures: &mut Figures) {
+    const ATTEMPTS: u64 = RETRIES as u64 + 1;
+    let mut asked: BTreeMap<String, u64> = BTreeMap::new();
+    for request in down.requests() {
+        *asked.entry(event_of(&request, 0)).or_default() += 1;
+    }
+    let most = asked.values().copied().max().unwrap_or(0);
+    assert!(most <= ATTEMPTS, "asked {most} times by a schedule of {ATTEMPTS}");
+    let filter = Filter { state: Some(StateName::Dead), ..Filter::default() };
+    let dead = home.store().deliveries(&filter, Page { before: None, limit: u32::MAX }).unwrap();
+    assert_eq!(dead.len() as u64, home.counts().events);
+    for listed in dead {
+        assert_eq!(u64::from(listed.delivery.attempts), ATTEMPTS, "{listed:?}");
+    }
+    figures.note(format!("who never accepts is asked at most {most} times by a schedule of {ATTEMPTS}"));
 }
 
 /// How many attempts ended unknown; fails if a delivery has gaps in its attempts, or more than its schedule allows.

@@ -1,5 +1,6 @@
-//! Applications under load: clients that hand over one event after the other by HTTP and note each that was acknowledged. A
-//! client whose answer was cut or refused for now asks again with the same id, as the README tells callers to.
+//! Applications under load: clients that hand over one event after the other by HTTP, or one batch after the other, and note
+//! each event that was acknowledged. A client whose answer was cut or refused for now asks again with the same ids, as the README
+//! tells callers to.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -51,6 +52,8 @@ pub struct Load {
 struct Shared {
     prefix: String,
     padding: usize,
+    /// More than one make a batch.
+    lines: usize,
     pause: Duration,
     address: Mutex<Option<String>>,
     stopped: AtomicBool,
@@ -62,9 +65,19 @@ struct Shared {
 impl Load {
     /// So many clients, each of which waits for `pause` after an acknowledgement. They ask nobody before `aim`.
     pub fn start(prefix: &str, clients: usize, pause: Duration, padding: usize) -> Self {
+        Self::launch(prefix, clients, pause, padding, 1)
+    }
+
+    /// The same, with so many events in each request.
+    pub fn batches(prefix: &str, clients: usize, pause: Duration, lines: usize) -> Self {
+        Self::launch(prefix, clients, pause, 0, lines)
+    }
+
+    fn launch(prefix: &str, clients: usize, pause: Duration, padding: usize, lines: usize) -> Self {
         let shared = Arc::new(Shared {
             prefix: prefix.to_owned(),
             padding,
+            lines,
             pause,
             address: Mutex::default(),
             stopped: AtomicBool::new(false),
@@ -136,10 +149,9 @@ impl Shared {
         }
     }
 
-    /// Whether it was acknowledged.
+    /// Whether all of it was acknowledged.
     fn hand_over(&self, id: &str, connection: &mut Option<(Api, Wire)>) -> bool {
         let Some(address) = self.address.lock().unwrap().clone() else { return false };
-        let envelope = format!("{{\"id\":\"{id}\",\"type\":\"thing.happened\",\"body\":{}}}", body(id, self.padding));
         let asked = |connection: &mut Option<(Api, Wire)>| {
             if connection.is_none() {
                 let api = Api::at(&address);
@@ -147,25 +159,54 @@ impl Shared {
                 *connection = Some((api, wire));
             }
             let (api, wire) = connection.as_mut().expect("connected");
-            let headers = [("content-type", "application/json")];
-            wire.try_send(api.head("POST", "/v1/events", &headers, Some(envelope.len())) + &envelope)?;
-            wire.reply()
+            if self.lines == 1 { self.single(id, api, wire) } else { self.batch(id, api, wire) }
         };
-        match asked(connection) {
-            Ok(reply) if reply.status == 201 => {
-                self.acknowledged.lock().unwrap().insert(id.to_owned());
-                true
-            }
-            Ok(reply) if [409, 503, 507].contains(&reply.status) => {
-                self.refused.fetch_add(1, Ordering::SeqCst);
-                false
-            }
-            Ok(reply) => panic!("{id} was refused: {} {}", reply.status, String::from_utf8_lossy(&reply.body)),
-            Err(_) => {
-                *connection = None;
-                self.cut.fetch_add(1, Ordering::SeqCst);
-                false
-            }
+        asked(connection).unwrap_or_else(|_| {
+            *connection = None;
+            self.cut.fetch_add(1, Ordering::SeqCst);
+            false
+        })
+    }
+
+    fn single(&self, id: &str, api: &Api, wire: &mut Wire) -> std::io::Result<bool> {
+        let envelope = self.envelope(id);
+        let headers = [("content-type", "application/json")];
+        wire.try_send(api.head("POST", "/v1/events", &headers, Some(envelope.len())) + &envelope)?;
+        let reply = wire.reply()?;
+        Ok(self.is_acknowledged(id, reply.status, &String::from_utf8_lossy(&reply.body)))
+    }
+
+    fn batch(&self, id: &str, api: &Api, wire: &mut Wire) -> std::io::Result<bool> {
+        let ids: Vec<String> = (0..self.lines).map(|line| format!("{id}-{line}")).collect();
+        let body: String = ids.iter().map(|id| self.envelope(id) + "\n").collect();
+        let headers = [("content-type", "application/x-ndjson")];
+        wire.try_send(api.head("POST", "/v1/events/batch", &headers, Some(body.len())) + &body)?;
+        let reply = wire.begin()?;
+        if reply.status != 200 {
+            while wire.piece()?.is_some() {}
+            return Ok(self.is_acknowledged(id, reply.status, "a batch"));
         }
+        let mut all = true;
+        for id in &ids {
+            let line = wire.line()?.ok_or(std::io::ErrorKind::UnexpectedEof)?;
+            let told: serde_json::Value = serde_json::from_str(&line).expect("a line of JSON");
+            let status = if told["status"] == "accepted" { Some(201) } else { told["problem"]["status"].as_u64() };
+            all &= self.is_acknowledged(id, status.expect("a status") as u16, &line);
+        }
+        assert_eq!(wire.line()?, None, "more answers than lines");
+        Ok(all)
+    }
+
+    fn envelope(&self, id: &str) -> String {
+        format!("{{\"id\":\"{id}\",\"type\":\"thing.happened\",\"body\":{}}}", body(id, self.padding))
+    }
+
+    fn is_acknowledged(&self, id: &str, status: u16, shown: &str) -> bool {
+        match status {
+            201 => drop(self.acknowledged.lock().unwrap().insert(id.to_owned())),
+            409 | 503 | 507 => drop(self.refused.fetch_add(1, Ordering::SeqCst)),
+            other => panic!("{id} was refused: {other} {shown}"),
+        }
+        status == 201
     }
 }

@@ -110,7 +110,7 @@ impl Stand {
         let load = Load::start(&format!("cut-{}", self.cuts), 4, Duration::from_millis(3), 200);
         load.aim(&daemon);
         std::thread::sleep(after);
-        let acknowledged = load.acknowledged();
+        let (acknowledged, recorded) = (load.acknowledged(), self.home.counts().delivered);
         let arrived = self.receiver.requests().len();
         let (before, next) = (self.image(self.cuts), self.image(self.cuts + 1));
         tool("cp", &["--reflink=always", before.to_str().unwrap(), next.to_str().unwrap()]).unwrap();
@@ -129,6 +129,8 @@ impl Stand {
         let gone = |id: &&String| store.event(&EventId::parse(id).unwrap()).unwrap().is_none();
         let lost: BTreeSet<String> = acknowledged.iter().filter(gone).cloned().collect();
         drop(store);
+        let kept = self.home.counts().delivered;
+        assert!(self.shim.is_some() || kept >= recorded, "{recorded} were recorded as delivered, {kept} are");
         self.acknowledged.extend(acknowledged.difference(&lost).cloned());
         let begun = std::time::Instant::now();
         let daemon = self.start();

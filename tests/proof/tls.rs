@@ -2,12 +2,14 @@
 //! receiver that has not shown who it is, and the attempt's error says what was wrong.
 
 mod cases;
+mod wire;
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use postrider::delivery::{Outcome, StateName};
+use postrider::delivery::{Outcome, Stage, StateName};
 use postrider::endpoint::Overrides;
 use postrider::store::NewEndpoint;
 use postrider::time::Span;
@@ -18,6 +20,7 @@ use crate::healthy::never;
 use crate::mounts;
 use crate::receivers::Receiver;
 use crate::receivers::certificates::Authority;
+use wire::Wire;
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// An attempt may take as much longer.
@@ -26,6 +29,8 @@ const SLACK: Duration = Duration::from_millis(500);
 /// What an attempt comes to.
 pub enum Expected {
     Delivered,
+    /// Past the handshake; what is answered is no HTTP.
+    Answered,
     /// Not delivered; the attempt says one of these.
     Refused(&'static [&'static str]),
 }
@@ -37,6 +42,19 @@ pub struct Case {
     pub host: &'static str,
     pub expected: Expected,
     pub server: Server,
+    /// What leads to it, and listens.
+    pub wire: Option<Wire>,
+}
+
+impl Case {
+    pub fn new(name: &'static str, host: &'static str, expected: Expected, server: Server) -> Self {
+        let wire = Some(Wire::to(server.port(), None));
+        Case { name, host, expected, server, wire }
+    }
+
+    fn port(&self) -> u16 {
+        self.wire.as_ref().map_or_else(|| self.server.port(), Wire::port)
+    }
 }
 
 /// Ends with the value.
@@ -86,11 +104,11 @@ fn round(namespace: &[&str], figures: &mut Figures) {
     let canary = Receiver::start(|_| crate::receivers::Answer::status(200));
     let config = "[safety]\nallow_addresses = [\"127.0.0.1\"]\nextra_roots_file = \"roots.pem\"\n";
     let folder = tempfile::tempdir().unwrap();
-    let home = prepared(config, &root);
     let cases = cases::all(&root, &canary, folder.path());
-    for Case { name, host, server, .. } in &cases {
+    let home = prepared(config, &root, folder.path());
+    for case @ Case { name, host, .. } in &cases {
         let once = Overrides { timeout: Some(Span::from_ms(TIMEOUT.as_millis() as i64)), ..overrides(&[]) };
-        let url = format!("https://{host}:{}/hook", server.port());
+        let url = format!("https://{host}:{}/hook", case.port());
         let tried = NewEndpoint { overrides: once, ..endpoint(name, &url) };
         let tried = home.add(NewEndpoint { subscriptions: vec![never()], ..tried });
         home.enqueue_many(name, 1, &tried);
@@ -112,9 +130,10 @@ fn round(namespace: &[&str], figures: &mut Figures) {
     }
 }
 
-fn prepared(config: &str, root: &Authority) -> Home {
+fn prepared(config: &str, root: &Authority, folder: &Path) -> Home {
     let home = Home::with(config);
-    std::fs::write(home.path().join("roots.pem"), root.pem()).unwrap();
+    let old = std::fs::read_to_string(folder.join(cases::OLD_ROOT)).unwrap();
+    std::fs::write(home.path().join("roots.pem"), root.pem() + &old).unwrap();
     home
 }
 
@@ -145,6 +164,10 @@ fn judge(home: &Home, case: &Case, figures: &mut Figures) -> bool {
     };
     match case.expected {
         Expected::Delivered => assert!(delivered && arrived == 1, "{shown}"),
+        Expected::Answered => {
+            let past = matches!(attempts[0].outcome, Outcome::Unreachable { stage: Stage::Answer, .. });
+            assert!(past, "{shown}");
+        }
         Expected::Refused(words) => {
             assert!(!delivered && arrived == 0, "{shown}");
             let told = match &attempts[0].outcome {
@@ -155,5 +178,21 @@ fn judge(home: &Home, case: &Case, figures: &mut Figures) -> bool {
             assert!(words.iter().any(|word| told.contains(word)), "{}: {told:?} says none of {words:?}", case.name);
         }
     }
+    heard(case, delivered);
     delivered
+}
+
+/// Each hello asks for the name of the URL and for no other, none for an address; and nobody who was refused has heard more than
+/// hellos and alerts.
+fn heard(case: &Case, delivered: bool) {
+    let Some(wire) = &case.wire else { return };
+    let said = wire.said();
+    let names: &[&str] = if case.host.parse::<IpAddr>().is_ok() { &[] } else { &[case.host] };
+    assert!(!said.is_empty(), "{}: nobody called", case.name);
+    for said in said {
+        assert!(said.names.iter().all(|asked| asked == names) && !said.names.is_empty(), "{}: {said:?}", case.name);
+        let refused = matches!(case.expected, Expected::Refused(_));
+        assert!(!refused && !said.more.is_empty() || refused && said.more.is_empty(), "{}: {said:?}", case.name);
+    }
+    assert_eq!(delivered, matches!(case.expected, Expected::Delivered));
 }

@@ -84,3 +84,42 @@ fn a_backup_that_cannot_be_made_says_why_and_leaves_nothing() {
     assert_ne!(place.run("backup kept.db").exit, 0);
     assert!(!place.path("kept.db").exists() && !place.path("kept.db.part").exists());
 }
+
+/// One takes over what another left, or is told to wait; none ever spoils what has its name already.
+#[test]
+fn backups_to_one_name_at_once_leave_a_whole_one() {
+    let place = Place::new().with_acme();
+    place.done("enqueue --type policy/creation --id first body.json");
+    place.done("backup kept.db");
+    for _ in 0..10 {
+        let backups: Vec<_> =
+            (0..4).map(|_| place.command(&["backup", "--force", "kept.db"]).spawn().unwrap()).collect();
+        for backup in backups {
+            let ended = backup.wait_with_output().unwrap();
+            assert!([0, 75].contains(&ended.status.code().unwrap()), "{}", String::from_utf8_lossy(&ended.stderr));
+        }
+        assert!(place.done("--store kept.db show first").contains("first"));
+        assert!(!place.path("kept.db.part").exists());
+    }
+}
+
+#[test]
+fn a_backup_for_which_there_is_no_room_leaves_nothing() {
+    let place = Place::new().with_acme();
+    place.write("large.json", format!("{{\"text\": \"{}\"}}", "x".repeat(400_000)));
+    for id in ["one", "two", "three"] {
+        place.done(&format!(
+            "enqueue --profile standard --to http://127.0.0.1:9/ --secret-file v1 --type a.b --id {id} large.json"
+        ));
+    }
+    let limited = "ulimit -f 600 && exec \"$0\" backup kept.db";
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", limited, env!("CARGO_BIN_EXE_postrider")]).env_clear().current_dir(place.path("."));
+    let ended = command.output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(74), "{told}");
+    for left in ["kept.db", "kept.db.part", "kept.db.part-journal"] {
+        assert!(!place.path(left).exists(), "{left} is left: {told}");
+    }
+    place.done("backup kept.db");
+}

@@ -2,10 +2,11 @@
 //! which a receiver listens.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddrV6, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use super::names;
+use crate::harness::{PATIENCE, wait_for};
 use crate::mounts::tool;
 
 /// Public, as far as anybody here can tell.
@@ -40,6 +41,9 @@ pub const CANARIES: [&str; 24] = [
 ];
 /// Web servers' ports, and one that is asked for by nobody.
 const PORTS: [u16; 3] = [443, 80, 8443];
+
+/// The first link of every network namespace.
+const LOOPBACK: u32 = 1;
 
 pub struct Network {
     /// The addresses on which somebody called.
@@ -80,7 +84,22 @@ impl Network {
         self.called.lock().unwrap().clone()
     }
 
-    pub fn forget(&self) {
+    /// It can tell, on each of its addresses, or its silence means nothing.
+    pub fn shows_that_it_hears(&self) {
+        for address in CANARIES {
+            let called = match address.parse().expect("an address") {
+                IpAddr::V4(four) => TcpStream::connect((four, PORTS[0])),
+                // An address of a link is one on this link.
+                IpAddr::V6(six) => TcpStream::connect(SocketAddrV6::new(six, PORTS[0], 0, LOOPBACK)),
+            };
+            called.unwrap_or_else(|error| panic!("{address}: {error}"));
+        }
+        let all: BTreeSet<IpAddr> = CANARIES.iter().map(|address| address.parse().unwrap()).collect();
+        wait_for("every canary", PATIENCE, || (self.canary() == all).then_some(()));
+        self.forget();
+    }
+
+    fn forget(&self) {
         self.called.lock().unwrap().clear();
     }
 }

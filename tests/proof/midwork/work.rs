@@ -1,13 +1,21 @@
 //! The long works, each on a store that is made for it.
 
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
+use postrider::daemon::clock::wall;
+use postrider::operations;
 use postrider::store::NewEndpoint;
+use postrider::store::sqlite::SqliteStore;
 use rusqlite::Connection;
 
-use super::Work;
-use crate::harness::{Home, LENIENT, endpoint, overrides, program};
+use super::{Progress, Work};
+use crate::harness::{Home, LENIENT, endpoint, overrides, program, submission};
 
 /// The oldest schema, as it was shipped.
 const SCHEMA_1: &str = include_str!("../../it/migrating/schema-1.sql");
@@ -45,7 +53,7 @@ fn verb(home: &Home, words: &str) -> Command {
 pub struct Migration(Home);
 
 impl Migration {
-    pub fn make() -> Box<dyn Work> {
+    pub fn make() -> Option<Box<dyn Work>> {
         let home = Home::new();
         let connection = Connection::open(home.store_path()).unwrap();
         connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())).unwrap();
@@ -58,7 +66,7 @@ impl Migration {
         connection.execute_batch(&format!("BEGIN; {SCHEMA_1} {rows} COMMIT;")).unwrap();
         connection.pragma_update(None, "application_id", 0x7073_7472).unwrap();
         connection.pragma_update(None, "user_version", 1).unwrap();
-        Box::new(Migration(home))
+        Some(Box::new(Migration(home)))
     }
 }
 
@@ -75,7 +83,11 @@ impl Work for Migration {
         verb(&self.0, "endpoint list")
     }
 
-    fn is_done(&self) -> bool {
+    fn has_parts(&self) -> bool {
+        false
+    }
+
+    fn progress(&self) -> Progress {
         let [version, columns, tables, delivered] = numbers(
             &self.0,
             [
@@ -88,20 +100,21 @@ impl Work for Migration {
         let known = [(1, 0, 0), (postrider::store::sqlite::SCHEMA_VERSION as u64, 1, 1)];
         assert!(known.contains(&(version, columns, tables)), "half a migration: {version}, {columns}, {tables}");
         assert_eq!(delivered, ROWS as u64);
-        version != 1
+        if version == 1 { Progress::Nothing } else { Progress::Done }
     }
 }
 
 /// Events that are older than they are kept go, if nothing more is owed of them.
 pub struct Prune {
     home: Home,
-    library: Option<PathBuf>,
+    library: PathBuf,
 }
 
 impl Prune {
     const OWED: u64 = 1_000;
 
-    pub fn make() -> Box<dyn Work> {
+    pub fn make() -> Option<Box<dyn Work>> {
+        let library = crate::clock::faketime()?;
         let home = filled("[store]\nkeep_ended_days = 1\n");
         let connection = Connection::open(home.store_path()).unwrap();
         let old = format!(
@@ -112,7 +125,7 @@ impl Prune {
             Self::OWED
         );
         connection.execute_batch(&old).unwrap();
-        Box::new(Prune { home, library: crate::clock::faketime() })
+        Some(Box::new(Prune { home, library }))
     }
 }
 
@@ -128,13 +141,15 @@ impl Work for Prune {
     /// The first look comes after a minute: it is made one of a third of a second.
     fn begin(&self) -> Command {
         let mut command = verb(&self.home, "serve");
-        if let Some(library) = &self.library {
-            command.env("LD_PRELOAD", library).env("FAKETIME", "+0 x200");
-        }
+        command.env("LD_PRELOAD", &self.library).env("FAKETIME", "+0 x200");
         command
     }
 
-    fn is_done(&self) -> bool {
+    fn has_parts(&self) -> bool {
+        true
+    }
+
+    fn progress(&self) -> Progress {
         let [left, orphans, bare] = numbers(
             &self.home,
             [
@@ -144,8 +159,7 @@ impl Work for Prune {
             ],
         );
         assert!(left >= Self::OWED && (orphans, bare) == (0, 0), "{left} are left, {orphans} and {bare} of them half");
-        // Without a way to make the minute short there is nothing to wait for.
-        left == Self::OWED || self.library.is_none()
+        Progress::of(left - Self::OWED, ROWS as u64 - Self::OWED)
     }
 }
 
@@ -153,12 +167,12 @@ impl Work for Prune {
 pub struct Replay(Home);
 
 impl Replay {
-    pub fn make() -> Box<dyn Work> {
+    pub fn make() -> Option<Box<dyn Work>> {
         let home = filled("");
         let connection = Connection::open(home.store_path()).unwrap();
         let dead = "UPDATE delivery SET state = 'dead', attempts = 1, due_at = NULL, ended_at = 1, reason = 'schedule used up'";
         connection.execute_batch(dead).unwrap();
-        Box::new(Replay(home))
+        Some(Box::new(Replay(home)))
     }
 }
 
@@ -175,7 +189,11 @@ impl Work for Replay {
         verb(&self.0, "replay --yes")
     }
 
-    fn is_done(&self) -> bool {
+    fn has_parts(&self) -> bool {
+        true
+    }
+
+    fn progress(&self) -> Progress {
         let [dead, pending] = numbers(
             &self.0,
             [
@@ -184,18 +202,16 @@ impl Work for Replay {
             ],
         );
         assert_eq!(dead + pending, ROWS as u64);
-        dead == 0
+        Progress::of(dead, ROWS as u64)
     }
 }
 
-/// An endpoint goes, and the daemon ends what it is owed.
+/// An endpoint goes by a verb; once it is gone, the daemon ends what it is still owed.
 pub struct Removal(Home);
 
 impl Removal {
-    pub fn make() -> Box<dyn Work> {
-        let home = filled("");
-        assert_eq!(home.remove("acme"), ROWS as u64);
-        Box::new(Removal(home))
+    pub fn make() -> Option<Box<dyn Work>> {
+        Some(Box::new(Removal(filled(""))))
     }
 }
 
@@ -209,10 +225,15 @@ impl Work for Removal {
     }
 
     fn begin(&self) -> Command {
-        verb(&self.0, "serve")
+        let [there] = numbers(&self.0, ["SELECT count(*) FROM endpoint WHERE name = 'acme' AND state <> 'removed'"]);
+        verb(&self.0, if there == 1 { "endpoint remove acme --yes" } else { "serve" })
     }
 
-    fn is_done(&self) -> bool {
+    fn has_parts(&self) -> bool {
+        true
+    }
+
+    fn progress(&self) -> Progress {
         let [pending, gone] = numbers(
             &self.0,
             [
@@ -221,16 +242,24 @@ impl Work for Removal {
             ],
         );
         assert_eq!(pending + gone, ROWS as u64);
-        pending == 0
+        Progress::of(pending, ROWS as u64)
     }
 }
 
-/// A copy, over and over: whole, or not there.
-pub struct Backup(Home);
+/// A copy, over and over, while events come in: whole, of one moment, or not there.
+pub struct Backup {
+    /// Ends before its store does.
+    writer: Writer,
+    home: Home,
+    /// What stood in the store when the first copy was begun.
+    before: OnceCell<u64>,
+}
 
 impl Backup {
-    pub fn make() -> Box<dyn Work> {
-        Box::new(Backup(filled("")))
+    pub fn make() -> Option<Box<dyn Work>> {
+        let home = filled("");
+        let writer = Writer::start(&home);
+        Some(Box::new(Backup { home, writer, before: OnceCell::new() }))
     }
 }
 
@@ -240,23 +269,74 @@ impl Work for Backup {
     }
 
     fn home(&self) -> &Home {
-        &self.0
+        &self.home
     }
 
     fn begin(&self) -> Command {
-        verb(&self.0, "backup copy.db")
+        self.before.get_or_init(|| self.writer.count());
+        verb(&self.home, "backup copy.db")
     }
 
-    fn is_done(&self) -> bool {
-        let copy = self.0.path().join("copy.db");
+    fn has_parts(&self) -> bool {
+        false
+    }
+
+    fn progress(&self) -> Progress {
+        let copy = self.home.path().join("copy.db");
         if !copy.exists() {
-            return false;
+            return Progress::Nothing;
         }
         let connection = Connection::open(&copy).unwrap();
         let found: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
-        let events: u64 = connection.query_row("SELECT count(*) FROM event", [], |row| row.get(0)).unwrap();
-        assert_eq!((found.as_str(), events), ("ok", ROWS as u64), "half a copy");
-        true
+        let numbers =
+            |sql: &str| -> (i64, i64) { connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap() };
+        let (events, deliveries) = numbers("SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM delivery)");
+        // Ids that count on, so the last of them tells how many there must be.
+        let (during, last) = numbers(
+            "SELECT count(*), coalesce(max(CAST(substr(name, 8) AS INTEGER)), -1) FROM event WHERE name LIKE 'during-%'",
+        );
+        assert_eq!((found.as_str(), events, deliveries), ("ok", ROWS as i64 + during, events), "half a copy");
+        assert_eq!(during, last + 1, "a copy of several moments");
+        let before = *self.before.get().expect("begun") as i64;
+        assert!(during >= before, "{before} events stood there when it was begun, the copy has {during}");
+        Progress::Done
+    }
+}
+
+/// One event after the other, from a store of its own, until it is dropped.
+struct Writer {
+    stop: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    fn start(home: &Home) -> Self {
+        let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stopped, count) = (stop.clone(), written.clone());
+        let (path, rules) = (home.store_path(), home.rules());
+        let run = move || {
+            let mut store = SqliteStore::open(&path).unwrap();
+            while !stopped.load(Ordering::SeqCst) {
+                let event = submission(&format!("during-{}", count.load(Ordering::SeqCst)), b"{}");
+                operations::enqueue(&mut store, &rules, wall(), event).unwrap();
+                count.fetch_add(1, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        Writer { stop, written, thread: Some(std::thread::spawn(run)) }
+    }
+
+    fn count(&self) -> u64 {
+        self.written.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(std::thread::panicking() || matches!(ended, Some(Ok(()))), "the writer failed");
     }
 }
 
@@ -266,13 +346,13 @@ pub struct Batch(Home);
 impl Batch {
     const LINES: usize = 5_000;
 
-    pub fn make() -> Box<dyn Work> {
+    pub fn make() -> Option<Box<dyn Work>> {
         let home = Home::new();
         home.add(NewEndpoint { overrides: overrides(&[]), ..endpoint("acme", "http://127.0.0.1:9/nobody") });
         let line =
             |number: usize| format!("{{\"type\": \"thing.happened\", \"endpoint\": \"acme\", \"body\": {number}}}\n");
         std::fs::write(home.path().join("events.ndjson"), (0..Self::LINES).map(line).collect::<String>()).unwrap();
-        Box::new(Batch(home))
+        Some(Box::new(Batch(home)))
     }
 }
 
@@ -289,7 +369,11 @@ impl Work for Batch {
         verb(&self.0, "enqueue --batch events.ndjson")
     }
 
-    fn is_done(&self) -> bool {
+    fn has_parts(&self) -> bool {
+        true
+    }
+
+    fn progress(&self) -> Progress {
         let [events, different, deliveries] = numbers(
             &self.0,
             [
@@ -299,6 +383,6 @@ impl Work for Batch {
             ],
         );
         assert_eq!((events, deliveries), (different, events), "an event came twice, or without its delivery");
-        events == Self::LINES as u64
+        Progress::of(Self::LINES as u64 - events, Self::LINES as u64)
     }
 }

@@ -1,7 +1,7 @@
 //! The receivers: valid ones of every kind, and every way not to be valid.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -9,7 +9,8 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, NameConstraints};
 use rcgen::{PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256, date_time_ymd};
 
-use super::Expected::{self, Delivered, Refused};
+use super::Expected::{self, Answered, Delivered, Refused};
+use super::wire::{Cut, Wire, listen};
 use super::{Case, Server};
 use crate::receivers::certificates::{Authority, Identity};
 use crate::receivers::{Answer, Door, Receiver};
@@ -24,13 +25,13 @@ pub fn all(root: &Authority, canary: &Receiver, folder: &Path) -> Vec<Case> {
     let mut all = valid(root, canary);
     all.extend(certificates(root));
     all.extend(chains(root));
-    all.extend(old_and_weak(root, folder));
+    all.extend(old_and_weak(folder));
     all.extend(broken(root));
     all
 }
 
 fn shown(name: &'static str, host: &'static str, expected: Expected, identity: &Identity) -> Case {
-    Case { name, host, expected, server: Server::Receiver(Receiver::start_tls(identity, |_| Answer::status(200))) }
+    Case::new(name, host, expected, Server::Receiver(Receiver::start_tls(identity, |_| Answer::status(200))))
 }
 
 fn valid(root: &Authority, canary: &Receiver) -> Vec<Case> {
@@ -61,6 +62,7 @@ fn valid(root: &Authority, canary: &Receiver) -> Vec<Case> {
         // Nobody is asked whether it was revoked: what that would tell, and to whom, is worse than what it would find.
         shown("revocable", HOST, Delivered, &revocable),
         shown("http-1-1-chosen", HOST, Delivered, &plain(&[HOST]).speaking(&["h2", "http/1.1"])),
+        shown("http-2-only", HOST, Refused(&["TLS"]), &plain(&[HOST]).speaking(&["h2"])),
     ]
 }
 
@@ -137,31 +139,49 @@ fn chains(root: &Authority) -> Vec<Case> {
     ]
 }
 
-/// What today's libraries do not even make is made by openssl: old protocols, short keys, weak digests.
-fn old_and_weak(root: &Authority, folder: &Path) -> Vec<Case> {
-    std::fs::write(folder.join("root.pem"), root.pem()).unwrap();
+/// The file with the root under which openssl's certificates stand.
+pub const OLD_ROOT: &str = "old-root.pem";
+
+/// What today's libraries do not even make is made by openssl: old protocols, short keys, weak digests. All of it stands under
+/// a root that the daemon knows, and the first receiver shows that it is not the tool that is refused.
+fn old_and_weak(folder: &Path) -> Vec<Case> {
     let tool = |arguments: &str| {
         let output = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output().expect("openssl");
         assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
     };
-    let own = "-nodes -days 30 -subj /CN=hooks.example -addext subjectAltName=DNS:hooks.example";
-    tool(&format!("req -x509 -newkey rsa:1024 {own} -keyout short.key -out short.pem"));
-    tool(&format!("req -x509 -newkey rsa:2048 -sha1 {own} -keyout sha1.key -out sha1.pem"));
-    tool(&format!("req -x509 -newkey rsa:2048 {own} -keyout good.key -out good.pem"));
-    let serve = |name: &'static str, words: &'static [&'static str], certificate: &str, options: &str| {
+    let authority = "-nodes -days 30 -subj /CN=Root-of-openssl -addext basicConstraints=critical,CA:TRUE";
+    tool(&format!("req -x509 -newkey rsa:2048 {authority} -keyout old-root.key -out {OLD_ROOT}"));
+    for (name, bits, digest) in [("good", 2048, "sha256"), ("short", 1024, "sha256"), ("sha1", 2048, "sha1")] {
+        let named = "-nodes -subj /CN=hooks.example -addext subjectAltName=DNS:hooks.example";
+        tool(&format!("req -new -newkey rsa:{bits} {named} -keyout {name}.key -out {name}.csr"));
+        let under = format!("-CA {OLD_ROOT} -CAkey old-root.key -copy_extensions copyall -days 30");
+        tool(&format!("x509 -req -in {name}.csr {under} -{digest} -out {name}.pem"));
+    }
+    let serve = |name: &'static str, expected, certificate: &str, options: &str| {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let quiet = || Stdio::null();
         let mut command = Command::new("openssl");
-        command.args(["s_server", "-www", "-accept", &port.to_string()]);
+        command.args(["s_server", "-rev", "-accept", &port.to_string()]);
         command.args(["-cert", &format!("{certificate}.pem"), "-key", &format!("{certificate}.key")]);
         command.args(options.split(' ').filter(|option| !option.is_empty())).current_dir(folder);
-        let quiet = || Stdio::null();
         let child = command.stdin(Stdio::null()).stdout(quiet()).stderr(quiet()).spawn().expect("openssl");
-        crate::harness::wait_for("openssl", Duration::from_secs(10), || TcpStream::connect(("127.0.0.1", port)).ok());
-        Case { name, host: HOST, expected: Refused(words), server: Server::Process(child, port) }
+        // It offers what it is to offer, or its refusal would mean nothing.
+        let address = format!("127.0.0.1:{port}");
+        crate::harness::wait_for(name, Duration::from_secs(10), || {
+            let mut command = Command::new("openssl");
+            command.args(["s_client", "-connect", &address, "-verify_return_error", "-CAfile", OLD_ROOT]);
+            command.args(options.split(' ').filter(|option| !option.is_empty())).current_dir(folder);
+            command.args(["-auth_level", "0"]);
+            let done = command.stdin(Stdio::null()).stdout(quiet()).stderr(quiet()).status().expect("openssl");
+            done.success().then_some(())
+        });
+        Case::new(name, HOST, expected, Server::Process(child, port))
     };
-    const OLD: &[&str] = &["TLS"];
-    const WEAK: &[&str] = &["certificate"];
+    const OLD: Expected = Refused(&["TLS"]);
+    const WEAK: Expected = Refused(&["certificate"]);
     vec![
+        serve("of-openssl", Answered, "good", "-cipher ALL:@SECLEVEL=0"),
+        serve("of-openssl-tls-1-2", Answered, "good", "-tls1_2 -cipher ALL:@SECLEVEL=0"),
         serve("tls-1-0", OLD, "good", "-tls1 -cipher ALL:@SECLEVEL=0"),
         serve("tls-1-1", OLD, "good", "-tls1_1 -cipher ALL:@SECLEVEL=0"),
         serve("no-common-cipher", OLD, "good", "-tls1_2 -cipher AES128-SHA:@SECLEVEL=0"),
@@ -174,19 +194,18 @@ fn old_and_weak(root: &Authority, folder: &Path) -> Vec<Case> {
 fn broken(root: &Authority) -> Vec<Case> {
     const ENDS: &[&str] = &["closed", "reset", "TLS"];
     const HANGS: &[&str] = &["timed out"];
-    let door = |name, door, words| Case {
-        name,
-        host: HOST,
-        expected: Refused(words),
-        server: Server::Receiver(Receiver::behind(door, true)),
+    let door = |name, door, words| {
+        let server = Server::Receiver(Receiver::behind(door, true));
+        // Without a wire: it would not carry a reset.
+        Case { name, host: HOST, expected: Refused(words), server, wire: None }
     };
     let says = |name, bytes: &'static [u8], words| {
-        let port = raw(move |mut client| {
+        let port = listen(move |mut client| {
             let _ = client.read(&mut [0; 4096]);
             let _ = client.write_all(bytes);
             std::thread::sleep(Duration::from_secs(5));
         });
-        Case { name, host: HOST, expected: Refused(words), server: Server::Raw(port) }
+        Case::new(name, HOST, Refused(words), Server::Raw(port))
     };
     let mut all = vec![
         door("hangs-at-once", Door::Hang, HANGS),
@@ -203,7 +222,7 @@ fn broken(root: &Authority) -> Vec<Case> {
         says("half-a-hello", b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03", HANGS),
     ];
     // A valid receiver, behind a wire that is cut after so many bytes of its.
-    for (name, bytes, hang) in [
+    for (name, after, hang) in [
         ("closes-after-1", 1, false),
         ("closes-after-100", 100, false),
         ("closes-after-600", 600, false),
@@ -212,38 +231,9 @@ fn broken(root: &Authority) -> Vec<Case> {
         ("hangs-after-600", 600, true),
     ] {
         let receiver = Receiver::start_tls(&root.identity(&[HOST]), |_| Answer::status(200));
-        let behind = receiver.port();
-        let port = raw(move |client| {
-            // It lives as long as the wire that leads to it.
-            let _ = &receiver;
-            cut(client, behind, bytes, hang);
-        });
-        all.push(Case {
-            name,
-            host: HOST,
-            expected: Refused(if hang { HANGS } else { ENDS }),
-            server: Server::Raw(port),
-        });
+        let wire = Some(Wire::to(receiver.port(), Some(Cut { after, hang })));
+        let expected = Refused(if hang { HANGS } else { ENDS });
+        all.push(Case { name, host: HOST, expected, server: Server::Receiver(receiver), wire });
     }
     all
-}
-
-/// A port whose connections are served by `serve`, one after the other.
-fn raw(serve: impl Fn(TcpStream) + Send + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || listener.incoming().flatten().for_each(serve));
-    port
-}
-
-fn cut(mut client: TcpStream, behind: u16, bytes: u64, hang: bool) {
-    let mut receiver = TcpStream::connect(("127.0.0.1", behind)).unwrap();
-    let (mut from, mut into) = (client.try_clone().unwrap(), receiver.try_clone().unwrap());
-    std::thread::spawn(move || std::io::copy(&mut from, &mut into));
-    let _ = std::io::copy(&mut Read::by_ref(&mut receiver).take(bytes), &mut client);
-    if hang {
-        std::thread::sleep(Duration::from_secs(5));
-    }
-    let _ = client.shutdown(Shutdown::Both);
-    let _ = receiver.shutdown(Shutdown::Both);
 }

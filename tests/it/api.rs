@@ -100,7 +100,7 @@ fn token(home: &Home, name: &str, scope: Scope) -> String {
 
 /// A URL of this machine where nothing listens.
 fn nowhere() -> String {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = crate::receivers::free_port();
     format!("http://127.0.0.1:{port}/hook")
 }
 

@@ -50,7 +50,7 @@ fn the_quick_start_works_as_it_is_written() {
     assert_eq!(blocks.len(), 5, "{blocks:#?}");
     let folder = tempfile::tempdir().unwrap();
     // A port of its own: the tests of somebody else may hold 3000.
-    let port = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let port = || crate::receivers::free_port().to_string();
     let (receiver, api) = (port(), port());
     let script = blocks.join("\necho '-- next block'\n").replace("3000", &receiver).replace("8787", &api);
     let mut command = shell(folder.path(), &script, &["serve", "receiver"]);

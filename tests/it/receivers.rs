@@ -469,3 +469,14 @@ impl Clogged {
         Clogged { url: format!("http://{address}/hook"), _listener: listener, _queued: queued }
     }
 }
+
+/// A port of 127.0.0.1 that is free, for another program or for nobody. Below those that the system gives away, so that no
+/// other test gets it meanwhile.
+pub fn free_port() -> u16 {
+    const FIRST: usize = 20_000;
+    const COUNT: usize = 10_000;
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let begin = std::process::id() as usize * 97;
+    let candidates = std::iter::repeat_with(|| (FIRST + (begin + NEXT.fetch_add(1, Ordering::SeqCst)) % COUNT) as u16);
+    candidates.take(COUNT).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
+}

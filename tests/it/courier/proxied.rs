@@ -96,7 +96,7 @@ async fn a_proxy_that_hangs_ends_with_the_attempt() {
 
 #[tokio::test]
 async fn a_proxy_that_is_not_there_is_not_taken_for_the_receiver() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = format!("127.0.0.1:{}", crate::receivers::free_port());
     for proxy in [format!("http://{closed}"), "http://proxy.nowhere.example:4750".to_owned()] {
         let unknown: Lookup = Arc::new(|_| Box::pin(async { Err(std::io::Error::other("no such name")) }));
         let settings = Settings { allow_http: true, egress_proxy: Some(proxy.clone()), ..Settings::default() };

@@ -49,7 +49,7 @@ impl Drop for Newcomer {
 #[test]
 fn a_newcomer_learns_what_is_wrong_mends_it_and_passes() {
     let place = Place::new();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = crate::receivers::free_port();
     let check = |text: &str| {
         let _newcomer = Newcomer::start(&place, text, port);
         let output = place.run(&format!("check http://127.0.0.1:{port}/notify --secret-file secret"));

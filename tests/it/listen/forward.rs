@@ -85,7 +85,7 @@ fn what_has_no_good_signature_is_not_handed_on_unless_it_shall() {
 fn it_never_hands_on_to_itself() {
     let folder = place();
     // A port that is free a moment later, too.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = crate::receivers::free_port();
     let ended =
         postrider(&folder, &format!("listen --port {port} --forward http://localhost:{port}/x")).output().unwrap();
     assert_eq!(ended.status.code(), Some(2));

@@ -144,7 +144,7 @@ fn an_authority_of_ones_own_is_trusted_when_it_is_named() {
 #[test]
 fn an_endpoint_that_is_none_is_told_of_in_one_sentence() {
     let place = Place::new();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = format!("127.0.0.1:{}", crate::receivers::free_port());
     let told = |url: &str| {
         let (told, exit) = place.json(&format!("octamile declined --to {url}"));
         assert_eq!(exit, 1);

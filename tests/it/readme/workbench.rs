@@ -11,7 +11,7 @@ fn the_purchase_of_the_workbench_works_as_it_is_written() {
     let block = blocks.into_iter().find(|block| block.contains("sandbox approve")).expect("a purchase");
     let folder = tempfile::tempdir().unwrap();
     // Ports of its own: the tests of somebody else may hold these.
-    let port = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let port = || crate::receivers::free_port().to_string();
     let (receiver, sandbox) = (port(), port());
     let script = block
         .replace("postrider listen >", &format!("postrider listen --port {receiver} >"))

@@ -138,7 +138,7 @@ fn forge_webhooks(home: &Home, tally: &Tally) {
 
 /// The same, where a person looks on.
 fn forge_on_terminal(home: &Home, tally: &Tally) {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = crate::receivers::free_port();
     let count = strings().len();
     let mut command = program(home);
     command.args(["listen", "--port", &port.to_string(), "--headers", "--count", &count.to_string()]);

@@ -1,7 +1,6 @@
 //! The receivers: valid ones of every kind, and every way not to be valid.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -158,7 +157,7 @@ fn old_and_weak(folder: &Path) -> Vec<Case> {
         tool(&format!("x509 -req -in {name}.csr {under} -{digest} -out {name}.pem"));
     }
     let serve = |name: &'static str, expected, certificate: &str, options: &str| {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = crate::receivers::free_port();
         let quiet = || Stdio::null();
         let mut command = Command::new("openssl");
         command.args(["s_server", "-rev", "-accept", &port.to_string()]);

@@ -88,7 +88,11 @@ impl Figures {
     }
 
     pub fn note(&mut self, text: impl Into<String>) {
-        self.notes.push(text.into());
+        let text = text.into();
+        // Each round may find the same.
+        if !self.notes.contains(&text) {
+            self.notes.push(text);
+        }
     }
 
     /// A part that cannot be run here, told at once and again in the table.

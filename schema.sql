@@ -3,7 +3,8 @@
 -- brings older stores to the same tables.
 --
 -- Times are milliseconds since 1970-01-01T00:00:00Z, spans of a stage microseconds. Ids are integers inside and carry
--- time order; `event.name` is the id that callers see. Impossible states are refused by CHECK, not by care.
+-- time order; `event.name` is the id that callers see. Impossible states are refused by CHECK, not by care. Tables that
+-- get a row for each event do without IN (…), for which SQLite makes a table of its own at each of them.
 
 -- One receiver. `name` is NULL for the URL of a one-off event. Removed endpoints stay for the history.
 CREATE TABLE endpoint (
@@ -66,7 +67,8 @@ CREATE TABLE delivery (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     event_id    INTEGER NOT NULL REFERENCES event (id),
     endpoint_id INTEGER NOT NULL REFERENCES endpoint (id),
-    state       TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'dead', 'cancelled')),
+    state       TEXT NOT NULL
+                CHECK (state = 'pending' OR state = 'delivered' OR state = 'dead' OR state = 'cancelled'),
     attempts    INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     earlier     INTEGER NOT NULL DEFAULT 0 CHECK (earlier BETWEEN 0 AND attempts), -- before the last retry by hand
     due_at      INTEGER CHECK ((due_at IS NOT NULL) = (state = 'pending')),
@@ -95,10 +97,11 @@ CREATE TABLE attempt (
     started_at    INTEGER NOT NULL,
     finished_at   INTEGER NOT NULL,
     outcome       TEXT NOT NULL
-                  CHECK (outcome IN ('accepted', 'rejected', 'timed out', 'unreachable', 'blocked', 'unknown')),
+                  CHECK (outcome = 'accepted' OR outcome = 'rejected' OR outcome = 'timed out'
+                         OR outcome = 'unreachable' OR outcome = 'blocked' OR outcome = 'unknown'),
     status        INTEGER CHECK ((status IS NOT NULL) = (outcome IN ('accepted', 'rejected'))),
     late          INTEGER NOT NULL CHECK (late IN (0, 1) AND (late = 0 OR outcome = 'accepted')),
-    stage         TEXT CHECK (stage IN ('dns', 'connect', 'tls', 'answer')
+    stage         TEXT CHECK ((stage IS NULL OR stage = 'dns' OR stage = 'connect' OR stage = 'tls' OR stage = 'answer')
                               AND (stage IS NOT NULL) = (outcome IN ('timed out', 'unreachable'))),
     detail        TEXT CHECK ((detail IS NOT NULL) = (outcome IN ('unreachable', 'blocked'))),
     dns_us        INTEGER,
@@ -121,7 +124,8 @@ CREATE TABLE outcome (
     at          INTEGER NOT NULL,
     delivery_id INTEGER NOT NULL,
     attempt     INTEGER CHECK (attempt > 0),
-    state       TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'dead', 'cancelled'))
+    state       TEXT NOT NULL
+                CHECK (state = 'pending' OR state = 'delivered' OR state = 'dead' OR state = 'cancelled')
 ) STRICT;
 
 -- Who may use the HTTP API. The token itself is not kept.

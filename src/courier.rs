@@ -9,6 +9,7 @@ pub mod guard;
 mod probe;
 mod tls;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -79,12 +80,17 @@ pub struct Courier {
     pooled: Arc<Mutex<reqwest::Client>>,
     /// Keeps no connection, so each request gets a new one.
     fresh: reqwest::Client,
+    /// URLs that were judged, and passed: what one is judged by does not change while this lives.
+    passed: Arc<Mutex<HashMap<String, Url>>>,
     /// What a client is made of.
     parts: Arc<(ClientConfig, Arc<Resolver>)>,
 }
 
 /// After the system had no file handle for a socket, it is asked again this much later.
 const HANDLE_PATIENCE: Duration = Duration::from_millis(50);
+
+/// URLs that are remembered as passed.
+const MOST_PASSED: usize = 1024;
 
 /// Headers that an answer may have. What bounds a head is its size, some 400 KiB, which the client holds it to.
 const MOST_HEADERS: usize = 1000;
@@ -110,7 +116,8 @@ impl Courier {
         let resolver = Arc::new(Resolver::new(settings.clone(), lookup));
         let pooled = client(&settings, &config, &resolver, settings.idle_connections)?;
         let fresh = client(&settings, &config, &resolver, 0)?;
-        Ok(Courier { settings, pooled: Arc::new(Mutex::new(pooled)), fresh, parts: Arc::new((config, resolver)) })
+        let (pooled, parts) = (Arc::new(Mutex::new(pooled)), Arc::new((config, resolver)));
+        Ok(Courier { settings, pooled, fresh, passed: Arc::default(), parts })
     }
 
     /// Sends `request` once, or twice if an idle connection turned out to be dead, and waits for the answer.
@@ -136,7 +143,7 @@ impl Courier {
     }
 
     async fn travel(&self, request: &Request, begun: Instant) -> Trip {
-        let url = match guard::check_url(&request.url, &self.settings) {
+        let url = match self.judged(&request.url) {
             Ok(url) => url,
             Err(reason) => return Trip::blocked(reason),
         };
@@ -165,6 +172,20 @@ impl Courier {
                 }
             }
         }
+    }
+
+    /// As `guard::check_url`.
+    fn judged(&self, text: &str) -> Result<Url, String> {
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(url) = passed.get(text) {
+            return Ok(url.clone());
+        }
+        let url = guard::check_url(text, &self.settings)?;
+        if passed.len() >= MOST_PASSED {
+            passed.clear();
+        }
+        passed.insert(text.to_owned(), url.clone());
+        Ok(url)
     }
 
     /// Closes all connections that are kept for later: what is under way needs the handles more.

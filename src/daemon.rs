@@ -3,9 +3,11 @@
 
 pub mod clock;
 pub mod exchange;
+mod flights;
 pub mod handle;
 mod handles;
 mod keeper;
+mod signing;
 pub mod trial;
 mod witness;
 mod work;

@@ -5,6 +5,7 @@
 mod chance;
 mod lane;
 mod room;
+mod stock;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -89,6 +90,8 @@ pub enum Input {
         lane: EndpointId,
         ended: Option<u64>,
     },
+    /// Somebody is about to change what is served: nothing begins any more that was leased before.
+    Recall,
     /// The clock stepped by so much, and the store has moved or will move what waits before it does anything else.
     Stepped {
         by: Span,
@@ -181,7 +184,7 @@ impl Engine {
     /// Takes in one fact and appends what is to be done, in order.
     pub fn step(&mut self, now: Time, input: Input, actions: &mut Vec<Action>) {
         match input {
-            Input::Endpoints(plans) => self.replan(plans),
+            Input::Endpoints(plans) => self.replan(now, plans, actions),
             Input::Due(lanes) => {
                 for due in lanes {
                     self.lanes.entry(due.lane).or_insert_with(Lane::unknown).owes_at(due.due_at);
@@ -193,17 +196,24 @@ impl Engine {
                 self.answered(lane, 0, now);
                 self.store_failed(now);
             }
-            Input::Carried { delivery, token, carried } => self.carried(delivery, token, carried, actions),
+            Input::Carried { delivery, token, carried } => self.carried(now, delivery, token, carried, actions),
             Input::Recorded { lane, verdict, counted } => self.recorded(now, lane, verdict, counted),
+            Input::Recall => self.let_all_go(now, actions),
             Input::RecordFailed { record } => {
                 self.recording -= 1;
                 self.unrecorded.push(record);
                 self.store_failed(now);
             }
             Input::Buried { lane, ended } => self.buried(now, lane, ended),
-            Input::Stepped { by } => self.unrecorded.iter_mut().for_each(|record| record.verdict.shift(by)),
+            Input::Stepped { by } => {
+                self.unrecorded.iter_mut().for_each(|record| record.verdict.shift(by));
+                self.lanes.values_mut().for_each(|lane| lane.shift(by));
+            }
             Input::Tick => {}
-            Input::Drain => self.draining = true,
+            Input::Drain => {
+                self.draining = true;
+                self.let_all_go(now, actions);
+            }
         }
         self.plan(now, actions);
     }
@@ -234,7 +244,7 @@ impl Engine {
         self.flights.len()
     }
 
-    fn replan(&mut self, plans: Vec<LanePlan>) {
+    fn replan(&mut self, now: Time, plans: Vec<LanePlan>, actions: &mut Vec<Action>) {
         let named: BTreeSet<EndpointId> = plans.iter().map(|plan| plan.lane).collect();
         for (id, lane) in &mut self.lanes {
             if !named.contains(id) {
@@ -245,6 +255,9 @@ impl Engine {
             let id = plan.lane;
             self.lanes.entry(id).or_insert_with(Lane::unknown).follow(plan);
         }
+        let idle = |lane: &Lane| lane.service() != Service::Active && !lane.stock.is_empty();
+        let stopped: Vec<EndpointId> = self.lanes.iter().filter(|(_, lane)| idle(lane)).map(|(id, _)| *id).collect();
+        stopped.into_iter().for_each(|id| self.let_go(now, id, actions));
         // Lanes that are gone and idle are nothing to remember.
         self.lanes.retain(|_, lane| !lane.is_over());
         self.agenda.retain(|(_, id)| self.lanes.contains_key(id));
@@ -351,7 +364,7 @@ impl Engine {
             return true;
         }
         let bytes = one.saturating_mul(u64::from(limit)).min(free_bytes / 4).max(one);
-        lane.ask(now, Asked { limit, bytes, usable_until: now + slack });
+        lane.ask(now, Asked { limit, bytes, usable_until: now + slack, ended: 0 });
         self.room.take(limit, bytes, lane.proven);
         let token = Token((self.chance.next() >> 1) as i64);
         actions.push(Action::Lease(LeaseRequest { lane: id, limit, bytes, until, token, most_attempts }));
@@ -367,38 +380,6 @@ impl Engine {
         asked
     }
 
-    fn leased(
-        &mut self,
-        now: Time,
-        id: EndpointId,
-        leases: Vec<Lease>,
-        next_due: Option<Time>,
-        actions: &mut Vec<Action>,
-    ) {
-        self.store_wait = None;
-        self.lanes.get_mut(&id).expect("only known lanes ask").next_due = next_due;
-        let asked = self.answered(id, leases.len() as u32, now);
-        // A process that was stopped gets answers of long ago: those leases may be somebody else's by now.
-        let usable = !self.draining && now <= asked.usable_until;
-        for lease in leases {
-            let bytes = lease.event.body.len() as u64;
-            let lane = self.lanes.get_mut(&id).expect("only known lanes ask");
-            lane.carries(bytes);
-            self.room.take(0, bytes, lane.proven);
-            if !usable {
-                // What is given back is due again at once.
-                lane.owes_at(now);
-                self.landed(id, bytes);
-                actions.push(Action::Release { delivery: lease.delivery, token: lease.token });
-                continue;
-            }
-            let flight = Flight { lane: id, attempt: lease.attempt, earlier: lease.earlier, bytes };
-            let other = self.flights.insert((lease.delivery, lease.token), flight);
-            assert!(other.is_none(), "a token was drawn twice for {}", lease.delivery);
-            actions.push(Action::Carry(lease));
-        }
-    }
-
     /// An attempt of this lane is over.
     fn landed(&mut self, id: EndpointId, bytes: u64) {
         let lane = self.lanes.get_mut(&id).expect("only known lanes fly");
@@ -407,7 +388,7 @@ impl Engine {
         self.arrange(id);
     }
 
-    fn carried(&mut self, delivery: DeliveryId, token: Token, carried: Carried, actions: &mut Vec<Action>) {
+    fn carried(&mut self, now: Time, delivery: DeliveryId, token: Token, carried: Carried, actions: &mut Vec<Action>) {
         let flight = self.flights.remove(&(delivery, token)).expect("an answer belongs to a flight");
         self.landed(flight.lane, flight.bytes);
         let draw = self.chance.draw();
@@ -426,6 +407,11 @@ impl Engine {
         }
         if let Verdict::RetryAt(at) = verdict {
             lane.owes_at(at);
+        }
+        match outcome.is_accepted() && !self.draining {
+            true => self.launch(now, flight.lane, actions),
+            // What else it was to get waits until it has shown that it is well.
+            false => self.let_go(now, flight.lane, actions),
         }
         self.arrange(flight.lane);
         let attempt = attempt(flight.attempt, outcome, carried);

@@ -246,7 +246,8 @@ fn tell_attempt(ended: &AttemptEnded<'_>) {
         }};
     }
     match ended.verdict {
-        Verdict::Delivered => line!(info),
+        // Thousands a second when all is well, and the store has each.
+        Verdict::Delivered => line!(debug),
         Verdict::RetryAt(_) => line!(warn),
         Verdict::Dead(_) => line!(error),
     }

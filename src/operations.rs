@@ -36,6 +36,8 @@ impl Rules {
             allow_addresses: config.safety.allow_addresses.clone(),
             connect_timeout: config.delivery.connect_timeout,
             egress_proxy: config.safety.egress_proxy.clone(),
+            // Twice what is in flight: one that is needed again before it has come back makes another beside it.
+            idle_connections: (config.delivery.concurrency_per_endpoint as usize * 2).max(8),
             ..courier::Settings::default()
         };
         Rules { max_body_bytes: config.store.max_body_bytes, safety }

@@ -269,8 +269,8 @@ fn commit(store: &mut SqliteStore, rules: &Rules, now: Time, piece: Vec<Line>) -
         let result = match line.submission() {
             Ok(submission) => match intake.check(store, submission) {
                 Ok(Checked::Known(known)) => Some(BatchResult::accepted(number, known.into())),
-                Ok(Checked::New(new)) => {
-                    commands.push(new.command.clone());
+                Ok(Checked::New(mut new)) => {
+                    commands.extend(new.command.take());
                     news.push((judged.len(), new));
                     None
                 }

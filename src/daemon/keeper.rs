@@ -1,7 +1,7 @@
 //! The store's thread: it takes one job at a time, and whatever gathers meanwhile goes into the next.
 //! That is the group commit: the longer a sync of the disk takes, the more it carries.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -151,9 +151,9 @@ fn apply(
 ) {
     let Some(now) = now else { return };
     let mut intake = Intake::new(rules);
-    let new: Vec<(Arrival, Box<New>)> =
+    let mut new: Vec<(Arrival, Box<New>)> =
         arrivals.into_iter().filter_map(|arrival| checked(store, &mut intake, arrival)).collect();
-    let mut commands: Vec<Command> = new.iter().map(|(_, new)| new.command.clone()).collect();
+    let mut commands: Vec<Command> = new.iter_mut().filter_map(|(_, new)| new.command.take()).collect();
     commands.extend(actions.iter().filter_map(exchange::command));
     assert_eq!(commands.len(), new.len() + actions.len(), "the courier's actions are no work for the store");
     commands.extend(prune.map(|(before, limit)| Command::Prune { before, limit }));
@@ -185,6 +185,9 @@ fn apply(
         Ok(mut replies) => {
             answer.pruned = prune.map(|_| done(replies.pop().as_ref()));
             answer.replies = actions.into_iter().zip(replies.into_iter().map(Some)).collect();
+            // A lane that leased after the arrivals were stored was told what it owes by that.
+            let leased: HashSet<EndpointId> = answer.replies.iter().filter_map(|(action, _)| leased(action)).collect();
+            answer.due.retain(|due| !leased.contains(&due.lane));
             answer.buried = buried(store, &answer.replies);
         }
         Err(error) => {
@@ -246,6 +249,14 @@ fn buried(store: &mut dyn Store, replies: &[(Action, Option<Reply>)]) -> HashMap
     };
     // The burial is done: a name that cannot be read now is missing in a log line and nowhere else.
     replies.iter().filter_map(lane_of).filter_map(|lane| Some((lane, operations::label(store, lane).ok()?))).collect()
+}
+
+/// The lane that an action leases from.
+fn leased(action: &Action) -> Option<EndpointId> {
+    match action {
+        Action::Lease(request) => Some(request.lane),
+        Action::Record(_) | Action::Release { .. } | Action::Bury { .. } | Action::Carry(_) => None,
+    }
 }
 
 fn done(reply: Option<&Reply>) -> u64 {

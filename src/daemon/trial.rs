@@ -38,7 +38,7 @@ pub async fn tried(courier: &Courier, endpoint: &Endpoint, event: &Event, number
     let started_at = wall();
     let carried = match request::render(endpoint, event, started_at) {
         Ok(request) => courier.carry(&request, started_at).await,
-        Err(reason) => super::work::unsent(started_at, reason),
+        Err(reason) => super::flights::unsent(started_at, reason),
     };
     let terms = provider::terms(endpoint.profile, &endpoint.overrides);
     let outcome = judge::outcome(&carried, &terms);

@@ -1,26 +1,26 @@
 //! The daemon's loop: one place where clock, store, couriers and signals meet the engine.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::clock::Clock;
+use super::flights::{Flights, Landed};
 use super::handle::{Advance, Arrival, Desk, Errand, Health, Phase, Request};
 use super::keeper::{Answer, Job, Keeper, Look};
 use super::witness::Witness;
 use super::{Ended, Failed, LEASE_SLACK, exchange};
 use crate::config::Config;
 use crate::courier::Courier;
-use crate::delivery::{Carried, DeliveryId, LaneDue, Lease, Reply as Brought, Timings, Token};
-use crate::endpoint::{Endpoint, EndpointId};
+use crate::delivery::{LaneDue, Lease};
+use crate::endpoint::{Endpoint, EndpointId, EndpointName};
 use crate::engine::{Action, Engine, Input, Limits};
 use crate::observe::{Notice, tell};
-use crate::operations::Rules;
-use crate::request;
+use crate::operations::{Rules, Target};
+use crate::provider;
 use crate::store::{Store, StoreError};
 use crate::time::{Span, Time};
 
@@ -30,6 +30,10 @@ const ROUND: Span = Span::from_seconds(30);
 const PRUNE_EVERY: Span = Span::from_minutes(10);
 const PRUNE_AGAIN: Span = Span::from_seconds(1);
 const PRUNED_AT_ONCE: u32 = 500;
+/// After a job of so many commands the next begins no sooner than this later, unless as many have gathered as are enough.
+const CROWD: usize = 24;
+const GATHERED_FOR: Duration = Duration::from_millis(2);
+const FULL_JOB: usize = 512;
 /// A store that failed is not looked at again before this.
 const STORE_PATIENCE: Span = Span::from_ms(500);
 /// That the store takes no events is told this often, and believed this long.
@@ -51,6 +55,8 @@ pub(super) struct Work {
     refusing_since: Option<Time>,
     /// One job is with the store; what it is to do next gathers in `gathered`.
     asked: bool,
+    /// When the last one was given to it, and how many commands it had.
+    last_job: (Instant, usize),
     gathered: Vec<Action>,
     look: Look,
     /// The clock stepped by so much at that time, and the store has not moved what waits yet.
@@ -59,11 +65,10 @@ pub(super) struct Work {
     advances: VecDeque<Advance>,
     /// The clock was set forward at that time by so much, and the leases that ran then do not follow yet.
     extend: Option<(Time, Span)>,
-    courier: Courier,
-    couriers: JoinSet<(DeliveryId, Token, Carried)>,
-    /// What the tasks carry, for when one of them panics.
-    tasks: HashMap<tokio::task::Id, (DeliveryId, Token)>,
+    flights: Flights,
     endpoints: HashMap<EndpointId, Arc<Endpoint>>,
+    /// Those that are registered.
+    named: HashMap<EndpointName, EndpointId>,
     witness: Witness,
     poll_at: Time,
     round_at: Time,
@@ -89,8 +94,7 @@ impl Work {
         };
         let seed = getrandom::u64()
             .map_err(|error| Failed::Machine(format!("the machine gives no random numbers: {error}")))?;
-        let (keeper, answers) = Keeper::start(store, Rules::of(config))
-            .map_err(|error| Failed::Machine(format!("the store's thread cannot start: {error}")))?;
+        let (keeper, answers) = Keeper::start(store, Rules::of(config)).map_err(unstarted)?;
         let now = clock.now();
         Ok(Work {
             config: config.clone(),
@@ -103,15 +107,15 @@ impl Work {
             errands: Vec::new(),
             refusing_since: None,
             asked: false,
+            last_job: (Instant::now(), 0),
             gathered: Vec::new(),
             look: Look::All,
             shift: None,
             advances: VecDeque::new(),
             extend: None,
-            courier,
-            couriers: JoinSet::new(),
-            tasks: HashMap::new(),
+            flights: Flights::new(courier).map_err(unstarted)?,
             endpoints: HashMap::new(),
+            named: HashMap::new(),
             poll_at: now,
             round_at: now + ROUND,
             prune_at: now + Span::from_minutes(1),
@@ -153,7 +157,7 @@ impl Work {
                     Some(answer) => self.answered(answer)?,
                     None => return Err(Failed::Machine("the store's thread panicked; this is a fault of postrider".into())),
                 },
-                Some(ended) = self.couriers.join_next_with_id() => self.carried(ended),
+                Some(landed) = self.flights.next(|| self.clock.now()) => self.carried(landed),
                 request = self.desk.requests.recv(), if !self.desk.requests.is_closed() || !self.desk.requests.is_empty() => {
                     if let Some(request) = request {
                         self.requested(request);
@@ -181,12 +185,16 @@ impl Work {
 
     /// Hands the store what gathered, unless it still works on the last job.
     fn ask(&mut self) {
-        if self.asked {
+        if self.asked || self.gathers_more() {
             return;
         }
         self.follow_the_wall();
         self.set_forward();
         let now = self.clock.now();
+        self.expect(now);
+        if self.errands.iter().any(|errand| errand.changes) {
+            self.step(Input::Recall);
+        }
         let mut job = Job { shift: self.shift, extend: self.extend, ..Job::default() };
         if now >= self.prune_at && self.draining_since.is_none() {
             self.prune_at = now + PRUNE_EVERY;
@@ -204,8 +212,39 @@ impl Work {
         if !idle {
             job.now = Some(now);
             self.asked = true;
+            self.last_job = (Instant::now(), job.arrivals.len() + job.actions.len());
             self.keeper.ask(job);
         }
+    }
+
+    /// Has the lanes that arrivals are for ask at once: what they bring is then leased by the commit that stores it, unless other
+    /// things are due in the lane before it.
+    fn expect(&mut self, now: Time) {
+        let (mut lanes, mut types) = (BTreeSet::new(), HashSet::new());
+        for asked in self.arrivals.iter().filter_map(|arrival| arrival.asked.as_ref()) {
+            match &asked.target {
+                Target::Endpoints(names) => lanes.extend(names.iter().filter_map(|name| self.named.get(name)).copied()),
+                Target::Subscribers => types.extend(asked.event_type.as_ref()),
+                // Who is not registered is looked for by the store, and served from then on.
+                Target::OneOff { .. } => {}
+            }
+        }
+        for event_type in types {
+            let subscribe = |id: &&EndpointId| provider::is_owed(&self.endpoints[*id], event_type);
+            lanes.extend(self.named.values().filter(subscribe));
+        }
+        if !lanes.is_empty() {
+            self.step(Input::Due(lanes.into_iter().map(|lane| LaneDue { lane, due_at: now }).collect()));
+        }
+    }
+
+    /// Whether more is to come before the store is asked again: under load a commit that waits for a moment carries many times as
+    /// much, and costs hardly more.
+    fn gathers_more(&self) -> bool {
+        let (asked_at, commands) = self.last_job;
+        let gathered = self.arrivals.len() + self.gathered.len();
+        let is_busy = commands >= CROWD && (1..FULL_JOB).contains(&gathered) && self.errands.is_empty();
+        is_busy && self.draining_since.is_none() && asked_at.elapsed() < GATHERED_FOR
     }
 
     /// Takes over a step of the wall clock, and has what waits moved with it before anything else happens.
@@ -245,7 +284,8 @@ impl Work {
         let now = self.clock.now();
         let engine = self.engine.wakes_at().unwrap_or(self.poll_at);
         let wait = self.poll_at.min(engine).since(now).ms().clamp(0, 1000);
-        Instant::now() + Duration::from_millis(wait as u64)
+        let wake = Instant::now() + Duration::from_millis(wait as u64);
+        if !self.asked && self.gathers_more() { wake.min(self.last_job.0 + GATHERED_FOR) } else { wake }
     }
 
     /// It is time to look what others did to the store.
@@ -273,34 +313,13 @@ impl Work {
     }
 
     fn carry(&mut self, lease: Lease) {
-        let (delivery, token) = (lease.delivery, lease.token);
         let endpoint = self.endpoints.get(&lease.endpoint).cloned();
         self.witness.began(&lease, endpoint.clone());
-        let courier = self.courier.clone();
-        let started_at = self.clock.now();
-        let task = self.couriers.spawn(async move {
-            let endpoint = endpoint.ok_or_else(|| "its endpoint is gone".to_owned());
-            match endpoint.and_then(|endpoint| request::render(&endpoint, &lease.event, started_at)) {
-                Ok(request) => (delivery, token, courier.carry(&request, started_at).await),
-                Err(reason) => (delivery, token, unsent(started_at, reason)),
-            }
-        });
-        self.tasks.insert(task.id(), (delivery, token));
+        self.flights.begin(lease, endpoint, self.clock.now());
     }
 
-    fn carried(&mut self, ended: Result<(tokio::task::Id, (DeliveryId, Token, Carried)), tokio::task::JoinError>) {
+    fn carried(&mut self, (delivery, token, mut carried): Landed) {
         let now = self.clock.now();
-        let (delivery, token, mut carried) = match ended {
-            Ok((id, carried)) => {
-                self.tasks.remove(&id);
-                carried
-            }
-            // A body or an answer that makes the courier panic must not take the daemon with it.
-            Err(error) => {
-                let (delivery, token) = self.tasks.remove(&error.id()).expect("every task is listed");
-                (delivery, token, unsent(now, "the attempt panicked; this is a fault of postrider".to_owned()))
-            }
-        };
         // The end is now by this clock, whatever the wall's did meanwhile.
         carried.finished_at = now;
         carried.started_at = now - Span::from_ms(carried.timings.total_us as i64 / 1000);
@@ -357,6 +376,7 @@ impl Work {
         if let Some((endpoints, lanes)) = all {
             let concurrency = self.config.delivery.concurrency_per_endpoint;
             let plans = endpoints.iter().map(|endpoint| exchange::plan(endpoint, concurrency)).collect();
+            self.named = endpoints.iter().filter_map(|it| Some((it.name.clone()?, it.id))).collect();
             self.endpoints = endpoints.into_iter().map(|endpoint| (endpoint.id, endpoint)).collect();
             self.step(Input::Endpoints(plans));
             self.step(Input::Due(lanes));
@@ -474,14 +494,6 @@ impl Work {
     }
 }
 
-/// An attempt that never went out.
-pub(super) fn unsent(at: Time, reason: String) -> Carried {
-    Carried {
-        started_at: at,
-        finished_at: at,
-        timings: Timings::default(),
-        remote: None,
-        resent: false,
-        reply: Brought::Blocked { reason },
-    }
+fn unstarted(error: std::io::Error) -> Failed {
+    Failed::Machine(format!("a thread cannot start: {error}"))
 }

@@ -1,5 +1,8 @@
 //! One lane: what one endpoint may be sent now. Knows nothing of other lanes.
 
+use std::collections::VecDeque;
+
+use super::stock::{MOST_AHEAD, Stocked};
 use super::{LanePlan, Service};
 use crate::provider::Terms;
 use crate::time::{Span, Time};
@@ -13,7 +16,9 @@ pub(super) struct Lane {
     /// Nothing is due before this; something may be due then. `None`: nothing is owed.
     pub(super) next_due: Option<Time>,
     pub(super) in_flight: u32,
-    /// Bytes of the bodies in flight.
+    /// Leased, and not begun: the oldest first.
+    pub(super) stock: VecDeque<Stocked>,
+    /// Bytes of the bodies in flight and in stock.
     bytes: u64,
     /// The largest body that it carried so far; `None` before the first.
     pub(super) largest_body: Option<u64>,
@@ -28,6 +33,10 @@ pub(super) struct Lane {
     /// Attempts that may be in flight at once now: 1 at first, doubled by success up to the plan's concurrency, halved
     /// by failure. An endpoint that comes back is not met by all that waited for it.
     window: u32,
+    /// Attempts that may be in flight at once until the next request: the window, or half of what is allowed at best.
+    pub(super) opened: u32,
+    /// Attempts that end while the store answers a request, about.
+    pace: u32,
     /// Its window is full and others need the room: it waits for the end of an attempt of its own.
     held: bool,
     bucket: Bucket,
@@ -43,6 +52,8 @@ pub(super) struct Asked {
     pub(super) bytes: u64,
     /// The last moment at which an attempt may begin and still end within its lease.
     pub(super) usable_until: Time,
+    /// Attempts that ended meanwhile.
+    pub(super) ended: u32,
 }
 
 impl Lane {
@@ -52,6 +63,7 @@ impl Lane {
             last_terms: None,
             next_due: None,
             in_flight: 0,
+            stock: VecDeque::new(),
             bytes: 0,
             largest_body: None,
             asked: None,
@@ -60,6 +72,8 @@ impl Lane {
             queued: false,
             proven: false,
             window: 1,
+            opened: 1,
+            pace: 0,
             held: false,
             bucket: Bucket::new(None),
         }
@@ -70,6 +84,7 @@ impl Lane {
             self.bucket = Bucket::new(plan.rate);
         }
         self.window = self.window.min(plan.concurrency.max(1));
+        self.opened = self.opened.min(plan.concurrency.max(1));
         self.plan = Some(plan);
     }
 
@@ -91,7 +106,7 @@ impl Lane {
 
     /// No endpoint, and nothing under way.
     pub(super) fn is_over(&self) -> bool {
-        let busy = self.in_flight > 0 || self.asked.is_some() || self.burying || self.queued;
+        let busy = self.leased() > 0 || self.asked.is_some() || self.burying || self.queued;
         self.plan.is_none() && !busy && self.next_due.is_none()
     }
 
@@ -106,7 +121,7 @@ impl Lane {
             return None;
         }
         match self.service() {
-            Service::Active if self.held || self.in_flight >= self.window.max(self.half()) => None,
+            Service::Active if self.held || self.leased() >= self.window.max(self.half()) + self.ahead() => None,
             Service::Active => Some(next_due.max(self.bucket.ready_at())),
             Service::Paused => None,
             // What is owed to nobody need not wait until it is due.
@@ -118,24 +133,48 @@ impl Lane {
         self.plan.as_ref().map_or(1, |plan| plan.concurrency / 2).max(1)
     }
 
-    /// How many attempts may begin now; with `roomy`, even a window that failures closed opens halfway.
+    /// In flight or in stock.
+    fn leased(&self) -> u32 {
+        self.in_flight + self.stock.len() as u32
+    }
+
+    /// How many may be in stock. A rate says itself when the next may begin.
+    fn ahead(&self) -> u32 {
+        let is_paced = self.plan.as_ref().is_some_and(|plan| plan.rate.is_some());
+        if self.proven && !is_paced { (self.pace * 2).min(MOST_AHEAD) } else { 0 }
+    }
+
+    /// How many may be leased now; with `roomy`, even a window that failures closed opens halfway.
     pub(super) fn room(&mut self, now: Time, roomy: bool) -> u32 {
-        let window = if roomy { self.window.max(self.half()) } else { self.window };
-        self.held = self.in_flight >= window;
-        window.saturating_sub(self.in_flight).min(self.bucket.tokens(now))
+        self.opened = if roomy { self.window.max(self.half()) } else { self.window };
+        let most = self.opened + self.ahead();
+        self.held = self.leased() >= most;
+        most.saturating_sub(self.leased()).min(self.bucket.tokens(now))
     }
 
     /// An attempt is over.
     pub(super) fn landed(&mut self, bytes: u64) {
         self.in_flight -= 1;
+        self.drops(bytes);
+        if let Some(asked) = &mut self.asked {
+            asked.ended += 1;
+        }
+    }
+
+    /// A lease is over.
+    pub(super) fn drops(&mut self, bytes: u64) {
         self.bytes -= bytes;
         self.held = false;
     }
 
-    /// Attempts and bytes that are in flight or asked for.
+    /// The clock stepped.
+    pub(super) fn shift(&mut self, by: Span) {
+        self.stock.iter_mut().for_each(|stocked| stocked.usable_until = stocked.usable_until + by);
+    }
+
+    /// Attempts and bytes that are leased or asked for.
     pub(super) fn open(&self) -> (u32, u64) {
-        self.asked
-            .map_or((self.in_flight, self.bytes), |asked| (self.in_flight + asked.limit, self.bytes + asked.bytes))
+        self.asked.map_or((self.leased(), self.bytes), |asked| (self.leased() + asked.limit, self.bytes + asked.bytes))
     }
 
     /// One more body is in flight. Small ones are reckoned with as if they had some kilobytes.
@@ -152,7 +191,7 @@ impl Lane {
     pub(super) fn answered(&mut self, leases: u32, now: Time) -> Asked {
         let asked = self.asked.take().expect("an answer belongs to a request");
         self.bucket.give_back(now, asked.limit - leases);
-        self.in_flight += leases;
+        self.pace = asked.ended.max(self.pace / 2);
         asked
     }
 
@@ -163,6 +202,9 @@ impl Lane {
             true => (self.window * 2).min(most),
             false => (self.window / 2).max(1),
         };
+        if accepted {
+            self.opened = self.opened.max(self.window);
+        }
     }
 }
 

@@ -38,11 +38,11 @@ fn written(format: Format, colour: bool, level: Level, act: impl FnOnce()) -> St
 }
 
 fn as_text(notice: &Notice<'_>) -> String {
-    written(Format::Text, false, Level::Info, || tell(notice))
+    written(Format::Text, false, Level::Debug, || tell(notice))
 }
 
 fn as_json(notice: &Notice<'_>) -> String {
-    written(Format::Json, true, Level::Info, || tell(notice))
+    written(Format::Json, true, Level::Debug, || tell(notice))
 }
 
 /// Tells of one attempt that ended so.
@@ -89,7 +89,7 @@ fn an_attempt_is_one_wide_line_as_grave_as_its_verdict() {
         (
             Outcome::Accepted { status: 200, late: true },
             Verdict::Delivered,
-            " INFO",
+            "DEBUG",
             "accepted status=200 late=true verdict=delivered".to_owned(),
         ),
         (Outcome::Rejected { status: 503 }, retry, " WARN", format!("rejected status=503 verdict=retry {next}")),

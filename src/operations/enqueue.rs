@@ -91,7 +91,7 @@ pub fn enqueue(store: &mut dyn Store, rules: &Rules, now: Time, asked: Submissio
     match intake.check(store, asked)? {
         Checked::Known(accepted) => Ok(accepted),
         Checked::New(new) => {
-            let reply = one(store.apply(now, std::slice::from_ref(&new.command))?);
+            let reply = one(store.apply(now, new.command.as_slice())?);
             intake.accepted(store, &new, reply)
         }
     }
@@ -101,8 +101,8 @@ pub fn enqueue(store: &mut dyn Store, rules: &Rules, now: Time, asked: Submissio
 /// not outlive the commit.
 pub struct Intake<'a> {
     rules: &'a Rules,
-    all: Option<Rc<[Endpoint]>>,
-    named: HashMap<EndpointName, Endpoint>,
+    all: Option<Rc<[Rc<Endpoint>]>>,
+    named: HashMap<EndpointName, Rc<Endpoint>>,
     labels: HashMap<EndpointId, String>,
 }
 
@@ -115,8 +115,8 @@ pub enum Checked {
 
 /// An event that is to be stored.
 pub struct New {
-    /// To be applied; its reply goes to `Intake::accepted`.
-    pub command: Command,
+    /// To be applied; its reply goes to `Intake::accepted`. Whoever applies it may take it away.
+    pub command: Option<Command>,
     id: EventId,
     event_type: EventType,
     by_key: bool,
@@ -159,7 +159,7 @@ impl<'a> Intake<'a> {
             trace: asked.trace,
             body: asked.body,
         });
-        let new = New { command, id, event_type, by_key, warnings: checked.warnings };
+        let new = New { command: Some(command), id, event_type, by_key, warnings: checked.warnings };
         Ok(Checked::New(Box::new(new)))
     }
 
@@ -218,13 +218,13 @@ impl<'a> Intake<'a> {
     }
 
     /// The registered endpoints that a target may mean.
-    fn candidates(&mut self, store: &mut dyn Store, target: &Target) -> Result<Rc<[Endpoint]>, Refused> {
+    fn candidates(&mut self, store: &mut dyn Store, target: &Target) -> Result<Rc<[Rc<Endpoint>]>, Refused> {
         match target {
             Target::Subscribers => {
                 if let Some(all) = &self.all {
                     return Ok(all.clone());
                 }
-                let all: Rc<[Endpoint]> = store.endpoints()?.into();
+                let all: Rc<[Rc<Endpoint>]> = store.endpoints()?.into_iter().map(Rc::new).collect();
                 self.labels.extend(all.iter().map(|endpoint| (endpoint.id, endpoint.label())));
                 self.all = Some(all.clone());
                 Ok(all)
@@ -234,20 +234,23 @@ impl<'a> Intake<'a> {
         }
     }
 
-    fn one_named(&mut self, store: &mut dyn Store, name: &EndpointName) -> Result<Endpoint, Refused> {
+    fn one_named(&mut self, store: &mut dyn Store, name: &EndpointName) -> Result<Rc<Endpoint>, Refused> {
         let known = match self.named.get(name) {
             Some(known) => known.clone(),
-            None => endpoint(store, name)?,
+            None => {
+                let known = Rc::new(endpoint(store, name)?);
+                self.labels.insert(known.id, known.label());
+                self.named.insert(name.clone(), known.clone());
+                known
+            }
         };
-        if let EndpointState::Disabled { since, reason } = &known.state {
-            return Err(Refused::Conflict(format!(
+        match &known.state {
+            EndpointState::Disabled { since, reason } => Err(Refused::Conflict(format!(
                 "endpoint {name} is disabled since {}: it {reason}; `postrider endpoint resume {name}` makes it active again",
                 rfc3339(*since)
-            )));
+            ))),
+            EndpointState::Active | EndpointState::Paused { .. } | EndpointState::Removed { .. } => Ok(known),
         }
-        self.labels.insert(known.id, known.label());
-        self.named.insert(name.clone(), known.clone());
-        Ok(known)
     }
 }
 
@@ -268,7 +271,7 @@ pub fn endpoint(store: &mut dyn Store, name: &EndpointName) -> Result<Endpoint, 
     }))
 }
 
-fn event_type(asked: &Submission, known: &[Endpoint]) -> Result<EventType, Refused> {
+fn event_type(asked: &Submission, known: &[Rc<Endpoint>]) -> Result<EventType, Refused> {
     if let Some(event_type) = &asked.event_type {
         return Ok(event_type.clone());
     }
@@ -289,7 +292,7 @@ fn recipients(
     rules: &Rules,
     asked: &Submission,
     event_type: &EventType,
-    known: &[Endpoint],
+    known: &[Rc<Endpoint>],
 ) -> Result<(Recipients, provider::Checked), Refused> {
     if let Target::OneOff { url, profile, keys } = &asked.target {
         let url = guard::check_url(url, &rules.safety).map_err(Refused::Invalid)?;
@@ -298,12 +301,12 @@ fn recipients(
         return Ok((Recipients::OneOff { profile: *profile, url: url.to_string(), keys: keys.clone() }, checked));
     }
     let asked_for_all = asked.target == Target::Subscribers;
-    let is_owed = |endpoint: &&Endpoint| {
+    let is_owed = |endpoint: &&Rc<Endpoint>| {
         let serves = matches!(endpoint.state, EndpointState::Active | EndpointState::Paused { .. });
         let subscribed = serves && endpoint.name.is_some();
         !asked_for_all || (subscribed && provider::is_owed(endpoint, event_type))
     };
-    let owed: Vec<&Endpoint> = known.iter().filter(is_owed).collect();
+    let owed: Vec<&Rc<Endpoint>> = known.iter().filter(is_owed).collect();
     let mut all = provider::Checked::default();
     for name in ProfileName::ALL {
         if owed.iter().any(|endpoint| endpoint.profile == name) {

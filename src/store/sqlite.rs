@@ -6,6 +6,7 @@ mod backup;
 mod by_hand;
 mod clear;
 mod codec;
+mod lease;
 mod migrate;
 mod open;
 mod read;
@@ -84,6 +85,7 @@ impl SqliteStore {
     fn transact(&self, now: Time, commands: &[Command]) -> rusqlite::Result<(Vec<Reply>, bool)> {
         let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)?;
         let mut batch = write::Batch::new(&transaction, now);
+        batch.look_ahead(commands)?;
         let replies: rusqlite::Result<Vec<Reply>> = commands.iter().map(|command| batch.apply(command)).collect();
         let replies = replies?;
         let revised = batch.finish()?;

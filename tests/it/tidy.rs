@@ -214,6 +214,7 @@ fn the_top_level_is_what_it_should_be() {
         "config.toml",
         "README.md",
         "LICENSE",
+        ".cargo",
         ".ci",
         ".git",
         ".gitignore",

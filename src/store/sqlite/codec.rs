@@ -129,6 +129,8 @@ fn keys(connection: &Connection, endpoint: EndpointId) -> rusqlite::Result<Vec<K
 }
 
 pub(super) const EVENT_COLUMNS: &str = "name, type, content_type, accepted_at, digest, trace, body";
+pub(super) const EVENT_OF_ROW: &str =
+    "SELECT name, type, content_type, accepted_at, digest, trace, body FROM event WHERE id = ?1";
 
 pub(super) fn event(row: &Row) -> rusqlite::Result<Event> {
     Ok(Event {

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::ffi::{self, ErrorCode};
 use rusqlite::{Connection, Error, TransactionBehavior};
 
@@ -159,6 +160,9 @@ fn prepare(connection: &mut Connection) -> Result<(), Trouble> {
     if version < VERSION {
         bring_up(connection)?;
     }
+    // A plan is made once and not again for each value that is bound, which for statements that partial indexes could serve
+    // would be most of what they cost.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // Without a master key, until it is known whether there is one.
     seal::equip(connection, None)?;
     connection.set_prepared_statement_cache_capacity(64);

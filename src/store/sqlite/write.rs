@@ -1,37 +1,28 @@
 //! What a batch of commands does to the tables, inside the one transaction of the batch.
 //! A command either does all of its work or is refused before it wrote anything.
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use std::collections::{HashMap, HashSet};
 
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::lease::Wanted;
 use super::{codec, read};
-use crate::delivery::{
-    Attempt, DeadReason, DeliveryId, Lease, LeaseRequest, Outcome, Record, StateName, Timings, Token, Verdict,
-};
+use crate::delivery::{Attempt, DeadReason, DeliveryId, Outcome, Record, StateName, Timings, Token, Verdict};
 use crate::endpoint::{EndpointId, Key, ProfileName};
 use crate::event::EventId;
-use crate::store::{
-    Command, Enqueued, Leased, NewEvent, OUTCOMES_KEPT, OUTCOMES_STEP, Recipients, Recorded, Refusal, Reply,
-};
+use crate::store::{Command, Enqueued, NewEvent, OUTCOMES_KEPT, OUTCOMES_STEP, Recipients, Recorded, Refusal, Reply};
 use crate::time::Time;
 use crate::trace::TraceContext;
 
 pub(super) struct Batch<'a> {
-    db: &'a Connection,
+    pub(super) db: &'a Connection,
     pub(super) now: Time,
+    /// Leases that this batch asks for, for lanes that owe nothing yet: what is enqueued to them is born with one.
+    pub(super) wanted: Wanted<'a>,
+    /// Whether endpoints are owed what comes, while nothing but events comes.
+    owed: HashMap<EndpointId, bool>,
     /// A running daemon must look at endpoints and lanes again.
     revised: bool,
-}
-
-/// A delivery whose time has come.
-struct Due {
-    delivery: DeliveryId,
-    attempts: u32,
-    earlier: u32,
-    leased_at: Option<Time>,
-    /// The number of its event's row.
-    event: i64,
-    /// Of the body, in bytes.
-    size: u64,
 }
 
 /// What an outcome is recorded against.
@@ -43,10 +34,13 @@ struct Standing {
 
 impl<'a> Batch<'a> {
     pub(super) fn new(db: &'a Connection, now: Time) -> Self {
-        Batch { db, now, revised: false }
+        Batch { db, now, wanted: Wanted::default(), owed: HashMap::new(), revised: false }
     }
 
     pub(super) fn apply(&mut self, command: &Command) -> rusqlite::Result<Reply> {
+        if !matches!(command, Command::Enqueue(_)) {
+            self.owed.clear();
+        }
         match command {
             Command::Enqueue(event) => self.enqueue(event),
             Command::Lease(request) => self.lease(request).map(Reply::Leased),
@@ -105,27 +99,41 @@ impl<'a> Batch<'a> {
     }
 
     fn enqueue(&mut self, event: &NewEvent) -> rusqlite::Result<Reply> {
-        if let Some(reply) = self.known(event)? {
-            return Ok(reply);
-        }
         let recipients = match &event.recipients {
             Recipients::Endpoints(ids) => {
-                let mut ids = ids.clone();
-                let mut met = std::collections::HashSet::new();
-                ids.retain(|id| met.insert(*id));
+                let mut met = HashSet::new();
+                let ids: Vec<EndpointId> = ids.iter().copied().filter(|id| met.insert(*id)).collect();
                 for id in &ids {
-                    if !self.is_owed(*id)? {
-                        return Ok(Reply::Refused(Refusal::EndpointGone { endpoint: *id }));
+                    if !self.is_owed_now(*id)? {
+                        let gone = Reply::Refused(Refusal::EndpointGone { endpoint: *id });
+                        return Ok(self.known(event)?.unwrap_or(gone));
                     }
                 }
                 ids
             }
-            Recipients::OneOff { profile, url, keys } => vec![self.one_off(*profile, url, keys)?],
+            Recipients::OneOff { profile, url, keys } => match self.known(event)? {
+                Some(reply) => return Ok(reply),
+                None => vec![self.one_off(*profile, url, keys)?],
+            },
         };
-        self.run(
+        if !self.insert_event(event)? {
+            return Ok(self.known(event)?.expect("what it conflicts with is there"));
+        }
+        let row = self.db.last_insert_rowid();
+        let mut deliveries = Vec::with_capacity(recipients.len());
+        let mut shared = None;
+        for endpoint in recipients {
+            deliveries.push((self.owe(row, endpoint, event, &mut shared)?, endpoint));
+        }
+        Ok(Reply::Enqueued(Enqueued { event: event.id.clone(), accepted_at: self.now, deliveries, again: false }))
+    }
+
+    /// False if its id, its idempotency key or its once-only text is there already.
+    fn insert_event(&self, event: &NewEvent) -> rusqlite::Result<bool> {
+        let rows = self.run(
             "INSERT INTO event
                  (name, type, content_type, accepted_at, digest, fingerprint, once, idempotency_key, trace, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
             params![
                 event.id.as_str(),
                 event.event_type.as_str(),
@@ -139,16 +147,17 @@ impl<'a> Batch<'a> {
                 &event.body[..],
             ],
         )?;
-        let row = self.db.last_insert_rowid();
-        let mut deliveries = Vec::with_capacity(recipients.len());
-        for endpoint in recipients {
-            self.run(
-                "INSERT INTO delivery (event_id, endpoint_id, state, due_at) VALUES (?1, ?2, 'pending', ?3)",
-                params![row, endpoint.0, self.now.ms()],
-            )?;
-            deliveries.push((DeliveryId(self.db.last_insert_rowid()), endpoint));
+        Ok(rows > 0)
+    }
+
+    /// As `is_owed`, asked once for all events that follow each other in this batch.
+    fn is_owed_now(&mut self, endpoint: EndpointId) -> rusqlite::Result<bool> {
+        if let Some(owed) = self.owed.get(&endpoint) {
+            return Ok(*owed);
         }
-        Ok(Reply::Enqueued(Enqueued { event: event.id.clone(), accepted_at: self.now, deliveries, again: false }))
+        let owed = self.is_owed(endpoint)?;
+        self.owed.insert(endpoint, owed);
+        Ok(owed)
     }
 
     /// The answer to an event whose idempotency key, id or once-only text is already there.
@@ -179,7 +188,7 @@ impl<'a> Batch<'a> {
         Ok(owed.unwrap_or(false))
     }
 
-    fn is_active(&self, endpoint: EndpointId) -> rusqlite::Result<bool> {
+    pub(super) fn is_active(&self, endpoint: EndpointId) -> rusqlite::Result<bool> {
         let sql = "SELECT state = 'active' AND paused_at IS NULL FROM endpoint WHERE id = ?1";
         Ok(self.one(sql, [endpoint.0], |row| row.get(0))?.unwrap_or(false))
     }
@@ -226,75 +235,6 @@ impl<'a> Batch<'a> {
             )?;
         }
         Ok(())
-    }
-
-    fn lease(&mut self, request: &LeaseRequest) -> rusqlite::Result<Leased> {
-        let mut leased = Leased::default();
-        if !self.is_active(request.lane)? {
-            return Ok(leased);
-        }
-        let due = self.all(
-            "SELECT d.id, d.attempts, d.earlier, d.leased_at, d.event_id, length(e.body)
-             FROM delivery d JOIN event e ON e.id = d.event_id
-             WHERE d.state = 'pending' AND d.endpoint_id = ?1 AND d.due_at <= ?2 ORDER BY d.due_at, d.id LIMIT ?3",
-            params![request.lane.0, self.now.ms(), i64::from(request.limit) * 2],
-            |row| {
-                Ok(Due {
-                    delivery: DeliveryId(row.get(0)?),
-                    attempts: row.get(1)?,
-                    earlier: row.get(2)?,
-                    leased_at: row.get::<_, Option<i64>>(3)?.map(Time::from_ms),
-                    event: row.get(4)?,
-                    size: row.get::<_, i64>(5)? as u64,
-                })
-            },
-        )?;
-        let mut bytes = 0;
-        for due in due {
-            let used_up = due.attempts - due.earlier >= request.most_attempts;
-            if used_up && leased.used_up.len() == request.limit as usize {
-                break;
-            }
-            if !used_up {
-                bytes += due.size;
-                let full = leased.leases.len() == request.limit as usize;
-                if full || (bytes > request.bytes && !leased.leases.is_empty()) {
-                    break;
-                }
-            }
-            if let Some(leased_at) = due.leased_at {
-                self.close_unknown(due.delivery, due.attempts, leased_at)?;
-            }
-            match used_up {
-                true => {
-                    self.end(due.delivery, StateName::Dead, Some(DeadReason::ScheduleUsedUp), self.now)?;
-                    self.log(due.delivery, None, StateName::Dead)?;
-                    leased.used_up.push(due.delivery);
-                }
-                false => leased.leases.push(self.grant(request, &due)?),
-            }
-        }
-        leased.next_due = self
-            .one(
-                "SELECT min(due_at) FROM delivery WHERE state = 'pending' AND endpoint_id = ?1",
-                [request.lane.0],
-                |row| row.get::<_, Option<i64>>(0),
-            )?
-            .flatten()
-            .map(Time::from_ms);
-        Ok(leased)
-    }
-
-    fn grant(&self, request: &LeaseRequest, due: &Due) -> rusqlite::Result<Lease> {
-        let (delivery, attempt) = (due.delivery, due.attempts + 1);
-        self.run(
-            "UPDATE delivery SET attempts = ?2, due_at = ?3, leased_at = ?4, token = ?5 WHERE id = ?1",
-            params![delivery.0, attempt, request.until.ms(), self.now.ms(), request.token.0],
-        )?;
-        let sql = format!("SELECT {} FROM event WHERE id = ?1", codec::EVENT_COLUMNS);
-        let event = self.db.prepare_cached(&sql)?.query_row([due.event], codec::event)?;
-        let (endpoint, token) = (request.lane, request.token);
-        Ok(Lease { delivery, endpoint, token, attempt, earlier: due.earlier, event: event.into() })
     }
 
     /// The attempt in flight ended with its holder: nobody can say any more what came of it.
@@ -346,29 +286,38 @@ impl<'a> Batch<'a> {
     fn keep(&self, delivery: DeliveryId, attempt: &Attempt) -> rusqlite::Result<bool> {
         let (status, late, stage, detail) = codec::outcome_columns(&attempt.outcome);
         let timings = &attempt.timings;
-        let rows = self
-            .db
-            .prepare_cached(
-                "INSERT INTO attempt (delivery_id, number, started_at, finished_at, outcome, status, late, stage,
-                     detail, dns_us, connect_us, tls_us, first_byte_us, total_us, remote, resent, location, answer)
-                 VALUES (:delivery, :number, :started_at, :finished_at, :outcome, :status, :late, :stage,
-                     :detail, :dns, :connect, :tls, :first_byte, :total, :remote, :resent, :location, :answer)
-                 ON CONFLICT (delivery_id, number) DO UPDATE SET
-                     started_at = excluded.started_at, finished_at = excluded.finished_at, outcome = excluded.outcome,
-                     status = excluded.status, late = excluded.late, stage = excluded.stage, detail = excluded.detail,
-                     dns_us = excluded.dns_us, connect_us = excluded.connect_us, tls_us = excluded.tls_us,
-                     first_byte_us = excluded.first_byte_us, total_us = excluded.total_us, remote = excluded.remote,
-                     resent = excluded.resent, location = excluded.location, answer = excluded.answer
-                 WHERE excluded.outcome <> 'unknown'",
-            )?
-            .execute(named_params! {
-                ":delivery": delivery.0, ":number": attempt.number,
-                ":started_at": attempt.started_at.ms(), ":finished_at": attempt.finished_at.ms(),
-                ":outcome": attempt.outcome.name(), ":status": status, ":late": late, ":stage": stage,
-                ":detail": detail, ":dns": timings.dns_us, ":connect": timings.connect_us, ":tls": timings.tls_us,
-                ":first_byte": timings.first_byte_us, ":total": timings.total_us, ":remote": attempt.remote,
-                ":resent": attempt.resent, ":location": attempt.location, ":answer": attempt.answer,
-            })?;
+        let rows = self.run(
+            "INSERT INTO attempt (delivery_id, number, started_at, finished_at, outcome, status, late, stage, detail,
+                 dns_us, connect_us, tls_us, first_byte_us, total_us, remote, resent, location, answer)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+             ON CONFLICT (delivery_id, number) DO UPDATE SET
+                 started_at = excluded.started_at, finished_at = excluded.finished_at, outcome = excluded.outcome,
+                 status = excluded.status, late = excluded.late, stage = excluded.stage, detail = excluded.detail,
+                 dns_us = excluded.dns_us, connect_us = excluded.connect_us, tls_us = excluded.tls_us,
+                 first_byte_us = excluded.first_byte_us, total_us = excluded.total_us, remote = excluded.remote,
+                 resent = excluded.resent, location = excluded.location, answer = excluded.answer
+             WHERE excluded.outcome <> 'unknown'",
+            params![
+                delivery.0,
+                attempt.number,
+                attempt.started_at.ms(),
+                attempt.finished_at.ms(),
+                attempt.outcome.name(),
+                status,
+                late,
+                stage,
+                detail,
+                timings.dns_us,
+                timings.connect_us,
+                timings.tls_us,
+                timings.first_byte_us,
+                timings.total_us,
+                attempt.remote,
+                attempt.resent,
+                attempt.location,
+                attempt.answer,
+            ],
+        )?;
         Ok(rows > 0)
     }
 
@@ -388,6 +337,9 @@ impl<'a> Batch<'a> {
     }
 
     fn record(&mut self, record: &Record) -> rusqlite::Result<Recorded> {
+        if self.deliver(record)? {
+            return Ok(Recorded::Counted);
+        }
         let standing =
             self.one("SELECT token, state, endpoint_id FROM delivery WHERE id = ?1", [record.delivery.0], |row| {
                 let state = codec::state_name(row, "state")?;
@@ -400,15 +352,30 @@ impl<'a> Batch<'a> {
         Ok(recorded)
     }
 
+    /// What `record` comes to most of the time, in one look: the receiver accepted, and the lease stands. False, with nothing
+    /// done, if it is not so.
+    fn deliver(&mut self, record: &Record) -> rusqlite::Result<bool> {
+        if record.verdict != Verdict::Delivered {
+            return Ok(false);
+        }
+        let rows = self.run(
+            "UPDATE delivery SET state = 'delivered', ended_at = ?3, due_at = NULL, token = NULL, leased_at = NULL
+             WHERE id = ?1 AND token = ?2",
+            params![record.delivery.0, record.token.0, record.attempt.finished_at.ms()],
+        )?;
+        if rows > 0 {
+            self.keep(record.delivery, &record.attempt)?;
+            self.log(record.delivery, Some(record.attempt.number), StateName::Delivered)?;
+        }
+        Ok(rows > 0)
+    }
+
     /// What the attempt means for its delivery, and the state that it has then.
     fn decide(&mut self, record: &Record, standing: &Standing) -> rusqlite::Result<(Recorded, StateName)> {
         let at = record.attempt.finished_at;
         if standing.token == Some(record.token.0) {
             let state = match record.verdict {
-                Verdict::Delivered => {
-                    self.end(record.delivery, StateName::Delivered, None, at)?;
-                    StateName::Delivered
-                }
+                Verdict::Delivered => unreachable!("`deliver` did it"),
                 Verdict::RetryAt(due_at) => {
                     self.run(
                         "UPDATE delivery SET due_at = ?2, token = NULL, leased_at = NULL WHERE id = ?1",

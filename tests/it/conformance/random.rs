@@ -22,7 +22,7 @@ const NAMES: [&str; 3] = ["acme", "bolt", "cone"];
 /// The seeds share one store, so that each walk but the first begins on what others left behind.
 pub fn it_behaves_like_the_reference(pair: &mut Pair) {
     let mut reference = MemoryStore::new();
-    for seed in 0..9 {
+    for seed in 0..14 {
         same_behaviour(&mut reference, &mut *pair.first, seed);
     }
 }
@@ -41,7 +41,7 @@ pub fn two_handles_behave_like_the_reference(pair: &mut Pair) {
 #[test]
 fn the_walks_meet_every_kind_of_reply() {
     let (mut first, mut second) = (MemoryStore::new(), MemoryStore::new());
-    let met: BTreeSet<&str> = (0..9).flat_map(|seed| same_behaviour(&mut first, &mut second, seed)).collect();
+    let met: BTreeSet<&str> = (0..14).flat_map(|seed| same_behaviour(&mut first, &mut second, seed)).collect();
     let expected = [
         "added",
         "again",
@@ -93,7 +93,7 @@ pub fn same_behaviour(a: &mut dyn Store, b: &mut dyn Store, seed: u64) -> BTreeS
     let mut met = BTreeSet::new();
     for step in 0..BATCHES {
         walk.now = walk.now + Span::from_seconds(walk.draw.below(40) as i64 - 5);
-        let commands: Vec<Command> = (0..=walk.draw.below(4)).map(|_| walk.command()).collect();
+        let commands = if walk.draw.once_in(3) { walk.commands_of_a_daemon() } else { walk.commands() };
         let (ours, theirs) = (a.apply(walk.now, &commands).unwrap(), b.apply(walk.now, &commands).unwrap());
         let place = format!("seed {seed}, step {step}, at {:?}: {commands:#?}", walk.now);
         assert_eq!(ours, theirs, "{place}");
@@ -295,6 +295,19 @@ impl Walk {
             known if known > 0 && !self.draw.once_in(20) => self.endpoints[self.draw.below(known) as usize],
             _ => EndpointId(self.draw.below(40) as i64),
         }
+    }
+
+    fn commands(&mut self) -> Vec<Command> {
+        (0..=self.draw.below(4)).map(|_| self.command()).collect()
+    }
+
+    /// Events, outcomes and requests in one batch and in this order: what is stored by it is leased by it.
+    fn commands_of_a_daemon(&mut self) -> Vec<Command> {
+        let mut commands: Vec<Command> = (0..=self.draw.below(4)).map(|_| Command::Enqueue(self.event())).collect();
+        let others: Vec<Command> = (0..self.draw.below(12)).map(|_| self.command()).collect();
+        commands.extend(others.into_iter().filter(|other| matches!(other, Command::Record(_) | Command::Prune { .. })));
+        commands.extend((0..=self.draw.below(3)).map(|_| Command::Lease(self.lease_request())));
+        commands
     }
 
     /// Few ids and few bodies, so that the same request comes again, and another one under the same id.

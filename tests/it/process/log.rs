@@ -46,10 +46,13 @@ fn each_attempt_is_one_line_and_no_line_holds_a_secret() {
     let home = Home::new();
     let receiver = all_kinds();
     add_all_kinds(&home, &receiver);
-    let mut daemon = Daemon::start(&home);
     for number in 0..5 {
         home.enqueue(&format!("event-{number}"), BODY);
     }
+    // Delivered ones are told at this level only.
+    let mut command = program(&home);
+    command.arg("serve").env("POSTRIDER_LOG_LEVEL", "debug");
+    let mut daemon = Daemon::spawn(command);
     home.wait_until_settled();
     daemon.terminate();
     assert_eq!(daemon.wait().code(), Some(0));

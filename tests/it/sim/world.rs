@@ -367,6 +367,11 @@ impl World {
         }
         let commands: Vec<Command> = actions.iter().filter_map(exchange::command).collect();
         let replies = self.apply(&commands);
+        self.answered(of, life, actions, replies);
+    }
+
+    /// The store has performed these actions, or failed.
+    fn answered(&mut self, of: usize, life: u64, actions: Vec<Action>, replies: Option<Vec<Reply>>) {
         for (index, action) in actions.into_iter().enumerate() {
             let reply = replies.as_ref().map(|replies| replies[index].clone());
             self.watch(&action, reply.as_ref());

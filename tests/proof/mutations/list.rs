@@ -63,7 +63,7 @@ const PROMISES: &[Mutation] = &[
     Mutation {
         name: "the attempt budget is not checked",
         changes: &[Change {
-            file: "src/store/sqlite/write.rs",
+            file: "src/store/sqlite/lease.rs",
             old: "let used_up = due.attempts - due.earlier >= request.most_attempts;",
             new: "let used_up = false;",
         }],
@@ -283,8 +283,8 @@ const PROMISES: &[Mutation] = &[
         name: "an endpoint may have any number of attempts in flight",
         changes: &[Change {
             file: "src/engine/lane.rs",
-            old: "window.saturating_sub(self.in_flight).min(self.bucket.tokens(now))",
-            new: "window.max(64).min(self.bucket.tokens(now))",
+            old: "self.opened = if roomy { self.window.max(self.half()) } else { self.window };",
+            new: "self.opened = if roomy { self.window.max(self.half()) } else { self.window }.max(64);",
         }],
         caught_by: &[It("sim::every_world_keeps_the_promises_and_repeats_itself")],
     },

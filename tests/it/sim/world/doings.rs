@@ -2,10 +2,10 @@
 
 use postrider::daemon::exchange;
 use postrider::endpoint::EndpointId;
-use postrider::engine::Input;
+use postrider::engine::{Action, Input};
 use postrider::event::{EventId, EventType};
 use postrider::signature;
-use postrider::store::{Command, NewEvent, Recipients, Reply, Store};
+use postrider::store::{Command, LaneDue, NewEvent, Recipients, Reply, Store};
 use postrider::time::Span;
 
 use super::checks::Watched;
@@ -19,6 +19,7 @@ impl World {
             self.receivers.iter().filter(|(_, r)| !r.removed).map(|(id, _)| *id).collect();
         let keep = self.dice.within(1, 4) as usize;
         endpoints.truncate(keep);
+        let (of, actions) = self.expecting(&endpoints);
         let digest = signature::digest(&body);
         let event = NewEvent {
             id: EventId::parse(&format!("evt_{number}")).unwrap(),
@@ -32,8 +33,12 @@ impl World {
             idempotency_key: None,
             trace: None,
         };
-        match self.apply(&[Command::Enqueue(event)]) {
-            Some(replies) => match &replies[0] {
+        let commands: Vec<Command> =
+            [Command::Enqueue(event)].into_iter().chain(actions.iter().filter_map(exchange::command)).collect();
+        let mut replies = self.apply(&commands);
+        let life = self.engines[of].life;
+        match replies.as_mut().map(|replies| replies.remove(0)) {
+            Some(reply) => match &reply {
                 Reply::Enqueued(enqueued) => {
                     self.acknowledged += 1;
                     for (delivery, _) in &enqueued.deliveries {
@@ -47,11 +52,35 @@ impl World {
             // The application tries again until it is acknowledged.
             None => self.at(500, Happening::Enqueue),
         }
+        self.answered(of, life, actions, replies);
         for of in 0..self.engines.len() {
             let life = self.engines[of].life;
             let delay = self.dice.within(0, 50);
             self.at(delay, Happening::Poll { of, life });
         }
+    }
+
+    /// Half of the events come through a daemon, whose engine asks at once for the lanes that they are for: the same commit
+    /// stores and leases them. What it asks, and which one.
+    fn expecting(&mut self, endpoints: &[EndpointId]) -> (usize, Vec<Action>) {
+        let of = self.dice.within(0, self.engines.len() as i64 - 1) as usize;
+        let is_well = self.engines[of].up && !self.engines[of].draining && self.engines[of].stalled_until <= self.now;
+        if !is_well || self.dice.percent(50) {
+            return (of, Vec::new());
+        }
+        let (now, life) = (self.wall(), self.engines[of].life);
+        let due = endpoints.iter().map(|lane| LaneDue { lane: *lane, due_at: now }).collect();
+        let mut actions = Vec::new();
+        self.engines[of].engine.step(now, Input::Due(due), &mut actions);
+        let (carried, mut asked): (Vec<Action>, Vec<Action>) =
+            actions.into_iter().partition(|action| matches!(action, Action::Carry(_)));
+        for action in carried {
+            if let Action::Carry(lease) = action {
+                self.carry(of, life, lease);
+            }
+        }
+        exchange::order(&mut asked);
+        (of, asked)
     }
 
     pub(super) fn remove(&mut self, endpoint: EndpointId) {

@@ -222,6 +222,7 @@ pub fn backlog(scale: Scale, lines: &mut Vec<Line>, points: &mut Vec<Point>) {
             verbs(&home, scale, lines);
         }
         let rounds = if largest { scale.rounds } else { 1 };
+        let mut runs = Vec::new();
         for round in 0..rounds {
             empty.push(ours(WIDE, scale.lasting, None));
             let times = if round == 0 { times.clone() } else { times_for(scale.lasting) };
@@ -234,11 +235,13 @@ pub fn backlog(scale: Scale, lines: &mut Vec<Line>, points: &mut Vec<Point>) {
             }
             let load = to_acme(sender.port, CONNECTIONS, None);
             let run = run(&home, sender, load, &times, scale.lasting);
-            points.push(Point { at: pending as f64, rate: run.rate, p99: run.acknowledged.p99 });
+            runs.push(run.clone());
             if largest {
                 full.push((empty.last().expect("run just now").clone(), run));
             }
         }
+        let run = middle(&runs, |run| run.rate);
+        points.push(Point { at: pending as f64, rate: run.rate, p99: run.acknowledged.p99 });
     }
     let share = |of: fn(&Run) -> f64| {
         let (empty, full) = middle(&full, |(empty, full)| of(full) / of(empty));

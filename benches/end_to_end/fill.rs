@@ -51,6 +51,8 @@ pub fn fill(home: &Home, backlog: Backlog) {
         first = last + 1;
     }
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("a store");
+    // Or the disk would still be busy with it while something is measured.
+    std::fs::File::open(home.store()).and_then(|file| file.sync_all()).expect("a disk");
 }
 
 /// Makes `e1` and on, so that there are `count` like `e0`; dead ones lead to where nothing is accepted.

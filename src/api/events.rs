@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, body::Body};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -27,6 +28,9 @@ use crate::operations::answer::AcceptedAnswer;
 use crate::operations::{self, Submission, Target};
 use crate::signature;
 use crate::trace::TraceContext;
+
+/// Where events are taken.
+pub(super) const PATH: &str = "/v1/events";
 
 /// An event as JSON. Unknown members are refused.
 #[derive(Deserialize, ToSchema)]
@@ -110,14 +114,10 @@ struct RawForm {
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn accept(
-    State(api): State<Api>,
-    Extension(caller): Extension<Caller>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
+pub(super) async fn accept(State(api): State<Api>, request: Request) -> Result<Response, Problem> {
     let began = wall();
+    let (Parts { uri, headers, extensions, .. }, body) = request.into_parts();
+    let caller = extensions.get::<Caller>().ok_or_else(Problem::internal)?;
     let form =
         uri.query().filter(|query| !query.is_empty()).map(|query| read_query::<RawForm>(Some(query))).transpose()?;
     let json = content_type(&headers)?;
@@ -133,7 +133,7 @@ pub(super) async fn accept(
         Some(form) => form.submission(bytes.as_ref().into(), json)?,
         None => enveloped(&bytes)?,
     };
-    submission.idempotency_key = idempotency_key(&headers, &caller)?;
+    submission.idempotency_key = idempotency_key(&headers, caller)?;
     submission.trace = trace(&headers);
     let accepted = accept_one(&api, submission, room, began).await?;
     Ok(created(accepted))

@@ -14,8 +14,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, DATE, HOST, HeaderName, ORIGIN, X_CONTENT_TYPE_OPTIONS,
@@ -81,14 +80,41 @@ pub enum Caller {
     Anonymous,
 }
 
-/// The router behind the fence, with problems for URLs and methods that there are not, and the headers that every
-/// answer has. To be called once, with all routes.
-pub fn fenced(routes: Router, gate: Gate) -> Router {
-    routes
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(gate, check))
-        .layer(axum::middleware::map_response(headed))
+/// What answers requests of callers who were let in: each has its `Caller` as an extension.
+pub trait Behind: Clone + Send + Unpin + 'static {
+    fn answer(self, request: Request) -> impl Future<Output = Response> + Send;
+}
+
+impl Behind for Router {
+    async fn answer(mut self, request: Request) -> Response {
+        let Ok(response) = self.call(request).await;
+        response
+    }
+}
+
+/// What is asked, behind the fence. Every answer has the headers that all have.
+#[derive(Clone)]
+pub struct Fenced<B> {
+    pub gate: Gate,
+    pub behind: B,
+}
+
+impl<B: Behind> Fenced<B> {
+    pub async fn answer(self, mut request: Request) -> Response {
+        let response = match admit(&self.gate, &request) {
+            Ok(caller) => {
+                request.extensions_mut().insert(caller);
+                self.behind.answer(request).await
+            }
+            Err(problem) => problem.into_response(),
+        };
+        headed(response)
+    }
+}
+
+/// Adds the problems for URLs and methods that there are not. To be called once, with all routes.
+pub fn with_problems(routes: Router) -> Router {
+    routes.fallback(not_found).method_not_allowed_fallback(method_not_allowed)
 }
 
 async fn not_found(request: Request) -> Problem {
@@ -101,7 +127,7 @@ async fn method_not_allowed(request: Request) -> Problem {
 }
 
 /// Answers are for the one who asked, now, and are never a page that runs anything.
-pub(super) async fn headed(mut response: Response) -> Response {
+pub(super) fn headed(mut response: Response) -> Response {
     let headers = response.headers_mut();
     let mut add = |name: HeaderName, value| {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
@@ -119,16 +145,6 @@ pub(super) async fn headed(mut response: Response) -> Response {
 fn date(now: Time) -> Option<HeaderValue> {
     let since = Duration::from_secs(u64::try_from(now.unix_seconds()).ok()?);
     HeaderValue::from_str(&httpdate::fmt_http_date(UNIX_EPOCH + since)).ok()
-}
-
-async fn check(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    match admit(&gate, &request) {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(problem) => problem.into_response(),
-    }
 }
 
 /// Who asks, if they may ask this at all; what scope it needs is the route's to say.
@@ -266,6 +282,24 @@ fn percent_encoding_is_odd(path: &str) -> bool {
     super::query::unescaped(path, false).is_none()
 }
 
+/// Whether the caller of this request may do what needs a scope.
+pub(super) fn permit(request: &Request, needed: Scope) -> Result<(), Problem> {
+    match request.extensions().get::<Caller>() {
+        Some(Caller::Trusted) => Ok(()),
+        Some(Caller::Token { scope, .. }) if scope.covers(needed) => Ok(()),
+        Some(Caller::Token { name, scope }) => {
+            let detail =
+                format!("the token {name:?} has the scope {scope}, and this needs {needed}; use one that has it");
+            Err(Problem::new(Kind::Forbidden, detail))
+        }
+        // A route that needs a scope and is let through without a token by its name is a slip of ours.
+        Some(Caller::Anonymous) | None => {
+            let detail = format!("this needs a token of the scope {needed}; send Authorization: Bearer TOKEN");
+            Err(Problem::new(Kind::Unauthorized, detail))
+        }
+    }
+}
+
 /// Says of routes that they need `scope`: `router.route_layer(needs(Scope::Read))`.
 pub fn needs(scope: Scope) -> Needs {
     Needs { scope }
@@ -306,21 +340,7 @@ where
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let needed = self.scope;
-        let refused = match request.extensions().get::<Caller>() {
-            Some(Caller::Trusted) => None,
-            Some(Caller::Token { scope, .. }) if scope.covers(needed) => None,
-            Some(Caller::Token { name, scope }) => Some(Problem::new(
-                Kind::Forbidden,
-                format!("the token {name:?} has the scope {scope}, and this needs {needed}; use one that has it"),
-            )),
-            // A route below this one that is let through without a token by its name is a slip of ours.
-            Some(Caller::Anonymous) | None => {
-                let detail = format!("this needs a token of the scope {needed}; send Authorization: Bearer TOKEN");
-                Some(Problem::new(Kind::Unauthorized, detail))
-            }
-        };
-        if let Some(problem) = refused {
+        if let Err(problem) = permit(&request, self.scope) {
             return Box::pin(std::future::ready(Ok(problem.into_response())));
         }
         let answered = self.inner.call(request);

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -27,9 +26,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
-use tower::Service;
 
-use super::guard;
+use super::guard::{Behind, Fenced, headed};
 use super::listen::{Listeners, Stream};
 use super::problem::Problem;
 use super::stream::Impatient;
@@ -89,7 +87,7 @@ const PAUSE: Span = Span::from_ms(500);
 /// Serves until the phase is `Closing` and what was open then has ended, or was cut off after `limits.closing`.
 pub async fn serve(
     mut listeners: Listeners,
-    router: Router,
+    site: Fenced<impl Behind>,
     limits: Limits,
     phases: watch::Receiver<Phase>,
     metrics: Metrics,
@@ -109,11 +107,11 @@ pub async fn serve(
             taken = next, if open.len() < limits.connections => match taken {
                 Ok((stream, peer)) => {
                     failing = false;
-                    let (router, phases, counted) = (router.clone(), phases.clone(), metrics.connection());
+                    let (site, phases, counted) = (site.clone(), phases.clone(), metrics.connection());
                     open.spawn(async move {
                         match stream {
-                            Stream::Tcp(stream) => connection(stream, peer, router, limits, phases).await,
-                            Stream::Unix(stream) => connection(stream, peer, router, limits, phases).await,
+                            Stream::Tcp(stream) => connection(stream, peer, site, limits, phases).await,
+                            Stream::Unix(stream) => connection(stream, peer, site, limits, phases).await,
                         }
                         drop(counted);
                     });
@@ -149,12 +147,13 @@ pub async fn reached(phases: &mut watch::Receiver<Phase>, phase: Phase) {
     let _ = phases.wait_for(|now| *now >= phase).await;
 }
 
-async fn connection<S>(stream: S, peer: Peer, router: Router, limits: Limits, phases: watch::Receiver<Phase>)
+async fn connection<S, B>(stream: S, peer: Peer, site: Fenced<B>, limits: Limits, phases: watch::Receiver<Phase>)
 where
+    B: Behind,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut phase = phases.clone();
-    let service = service_fn(move |request| Box::pin(answer(router.clone(), request, peer, phases.clone())));
+    let service = service_fn(move |request| Box::pin(answer(site.clone(), request, peer, phases.clone())));
     let stream = TokioIo::new(Impatient::new(stream, limits.stalled));
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -204,10 +203,10 @@ impl HttpBody for Watched {
     }
 }
 
-/// The router's answer, or a problem in place of a panic. While the daemon drains, each answer is its connection's last; so
+/// The site's answer, or a problem in place of a panic. While the daemon drains, each answer is its connection's last; so
 /// is a refusal before the whole request was read, as nothing can follow on that connection, and its user is told so.
 async fn answer(
-    mut router: Router,
+    site: Fenced<impl Behind>,
     request: Request<Incoming>,
     peer: Peer,
     phases: watch::Receiver<Phase>,
@@ -215,11 +214,11 @@ async fn answer(
     let ended = Arc::new(AtomicBool::new(request.body().is_end_stream()));
     let mut request = request.map(|body| Body::new(Watched { body, ended: ended.clone() }));
     request.extensions_mut().insert(peer);
-    // Nothing that a panic may leave half done is used afterwards: the router is a clone of this request's own.
-    let answered = AssertUnwindSafe(async move { router.call(request).await }).catch_unwind().await;
+    // Nothing that a panic may leave half done is used afterwards: the site is a clone of this request's own.
+    let answered = AssertUnwindSafe(site.answer(request)).catch_unwind().await;
     let mut response = match answered {
-        Ok(answered) => answered.into_response(),
-        Err(_) => guard::headed(Problem::internal().into_response()).await,
+        Ok(answered) => answered,
+        Err(_) => headed(Problem::internal().into_response()),
     };
     let refused = response.status().is_client_error() || response.status().is_server_error();
     if *phases.borrow() > Phase::Serving || (refused && !ended.load(Ordering::Relaxed)) {

@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::routing::{get, post};
 use listenfd::ListenFd;
 use postrider::access::{AccessToken, Scope};
-use postrider::api::guard::{Gate, fenced, needs};
+use postrider::api::guard::{Fenced, Gate, needs, with_problems};
 use postrider::api::listen::{self, Bound};
 use postrider::api::problem::Problem;
 use postrider::api::server::{self, Limits};
@@ -62,7 +62,8 @@ impl Running {
                 told.send(listeners.bound()).unwrap();
                 let (_keeper, tokens) = watch::channel(tokens);
                 let gate = Gate::new(&settings.allow_hosts, &listeners.bound(), tokens, phase.clone());
-                server::serve(listeners, fenced(routes, gate), limits, phase, Metrics::new()).await;
+                let site = Fenced { gate, behind: with_problems(routes) };
+                server::serve(listeners, site, limits, phase, Metrics::new()).await;
             });
         });
         Running { bound: bound.recv().unwrap(), phases, let_go, held, thread: Some(thread) }

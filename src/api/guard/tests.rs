@@ -3,7 +3,6 @@
 use axum::routing::get;
 use http::StatusCode;
 use http_body_util::BodyExt;
-use tower::ServiceExt;
 
 use super::*;
 use crate::time::Time;
@@ -12,7 +11,7 @@ const LOCAL: Peer = Peer::Tcp(std::net::SocketAddr::new(IpAddr::V4(std::net::Ipv
 
 /// A fence before a route of each scope and the open ones.
 struct Place {
-    router: Router,
+    fenced: Fenced<Router>,
     phases: watch::Sender<Phase>,
     tokens: watch::Sender<Arc<[AccessToken]>>,
 }
@@ -38,7 +37,7 @@ impl Place {
                     response
                 })),
             );
-        Place { router: fenced(routes, gate), phases, tokens }
+        Place { fenced: Fenced { gate, behind: with_problems(routes) }, phases, tokens }
     }
 
     fn ask(&self, peer: Option<Peer>, line: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, String) {
@@ -51,7 +50,7 @@ impl Place {
         peer.map(|peer| request.extensions_mut().insert(peer));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+            let (parts, body) = self.fenced.clone().answer(request).await.into_parts();
             let body = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
             (parts.status, parts.headers, body)
         })

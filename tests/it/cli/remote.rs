@@ -250,7 +250,11 @@ fn a_batch_whose_daemon_dies_says_what_is_on_disk_and_goes_on_with_the_next() {
     complained(&ended, 75, &["3 lines are on disk; given again, those with an id are known"]);
     drop(stdin);
     std::fs::write(home.path().join("events.ndjson"), lines(5)).unwrap();
-    let _daemon = Daemon::start(&home);
+    let daemon = Daemon::start(&home);
+    crate::process::harness::wait_for("the socket", crate::process::harness::PATIENCE, || {
+        let told = daemon.told("listening");
+        told.iter().any(|line| line["address"].as_str().is_some_and(|at| at.contains("api.sock"))).then_some(())
+    });
     let socket = format!("unix:{}", home.path().join("api.sock").display());
     let again = program(&home).args(["--server", &socket, "enqueue", "--batch", "events.ndjson"]).output().unwrap();
     assert_eq!(said(&again, 0), "5 lines: 2 accepted (0 deliveries), 3 known already, 0 refused\n");

@@ -1,5 +1,5 @@
--- The schema of a postrider store, version 3. The binary embeds this file and runs it once, in one transaction, on an
--- empty database; the connection then keeps application_id 0x70737472 ('pstr') and user_version 3. `src/store/sqlite/migrate.rs`
+-- The schema of a postrider store, version 4. The binary embeds this file and runs it once, in one transaction, on an
+-- empty database; the connection then keeps application_id 0x70737472 ('pstr') and user_version 4. `src/store/sqlite/migrate.rs`
 -- brings older stores to the same tables.
 --
 -- Times are milliseconds since 1970-01-01T00:00:00Z, spans of a stage microseconds. Ids are integers inside and carry
@@ -45,10 +45,11 @@ CREATE TABLE event (
     id           INTEGER PRIMARY KEY,
     name         TEXT NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 64),
     type         TEXT NOT NULL CHECK (length(type) BETWEEN 1 AND 128),
-    content_type TEXT NOT NULL,
+    content_type TEXT,                                            -- NULL: application/json
     accepted_at  INTEGER NOT NULL,
     digest       BLOB NOT NULL CHECK (length(digest) = 32),       -- SHA-256 of body
-    fingerprint  BLOB NOT NULL CHECK (length(fingerprint) = 32),  -- SHA-256 of all that the caller asked for
+    -- The beginning of the SHA-256 of all that the caller asked for; stores of version 3 and older kept all of it.
+    fingerprint  BLOB NOT NULL CHECK (length(fingerprint) BETWEEN 16 AND 32),
     once         TEXT,                                            -- what the provider fires only once
     idempotency_key BLOB CHECK (length(idempotency_key) = 32),    -- SHA-256 of what the caller called the request
     trace        TEXT,                                            -- traceparent, and after a space tracestate
@@ -62,9 +63,9 @@ CREATE UNIQUE INDEX event_by_key ON event (idempotency_key) WHERE idempotency_ke
 CREATE INDEX event_by_time ON event (accepted_at, type);
 
 -- One event owed to one endpoint. `due_at` is the only scheduling truth: while a lease stands (token), it is the
--- lease's end. A leased delivery is a pending row, not a state of its own.
+-- lease's end. A leased delivery is a pending row, not a state of its own. `tally.newest` keeps that no id is used twice.
 CREATE TABLE delivery (
-    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    id          INTEGER PRIMARY KEY,
     event_id    INTEGER NOT NULL REFERENCES event (id),
     endpoint_id INTEGER NOT NULL REFERENCES endpoint (id),
     state       TEXT NOT NULL
@@ -82,10 +83,10 @@ CREATE TABLE delivery (
 
 -- Whether an endpoint was ever owed anything, and all that it was.
 CREATE INDEX delivery_by_endpoint ON delivery (endpoint_id);
--- What is due in one lane, without a look at other lanes or at what has ended.
-CREATE INDEX delivery_due ON delivery (endpoint_id, due_at) WHERE state = 'pending';
--- What is in flight: few, and asked for by every start.
-CREATE INDEX delivery_leased ON delivery (id) WHERE token IS NOT NULL;
+-- What waits in one lane, without a look at other lanes, at what is in flight or at what has ended.
+CREATE INDEX delivery_due ON delivery (endpoint_id, due_at) WHERE state = 'pending' AND token IS NULL;
+-- What is in flight: few, and asked for by every start. What is born with a lease stands here only, until it has ended.
+CREATE INDEX delivery_leased ON delivery (endpoint_id, due_at) WHERE token IS NOT NULL;
 -- The rare states, for whoever looks for them among millions of delivered ones.
 CREATE INDEX delivery_dead ON delivery (id) WHERE state = 'dead';
 CREATE INDEX delivery_cancelled ON delivery (id) WHERE state = 'cancelled';
@@ -143,3 +144,17 @@ CREATE TABLE revision (
 ) STRICT;
 
 INSERT INTO revision (id, number) VALUES (1, 0);
+
+-- How many there are of what grows with the history, so that nobody need count it. Kept by every batch, in its transaction.
+CREATE TABLE tally (
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    events    INTEGER NOT NULL,
+    pending   INTEGER NOT NULL,
+    delivered INTEGER NOT NULL,
+    dead      INTEGER NOT NULL,
+    cancelled INTEGER NOT NULL,
+    newest    INTEGER NOT NULL, -- the highest id that a delivery ever had
+    latest    INTEGER NOT NULL  -- the latest time that anything was ever made due at without having been tried
+) STRICT;
+
+INSERT INTO tally VALUES (1, 0, 0, 0, 0, 0, 0, 0);

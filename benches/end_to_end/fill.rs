@@ -39,7 +39,7 @@ pub fn fill(home: &Home, backlog: Backlog) {
         let rows = format!("WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last})");
         let events = format!(
             "{rows} INSERT INTO event (id, name, type, content_type, accepted_at, digest, fingerprint, body)
-             SELECT i, printf('fill-%09d', i), '{TYPE}', 'application/json', ?1, ?2, ?2, ?3 FROM n"
+             SELECT i, printf('fill-%09d', i), '{TYPE}', NULL, ?1, ?2, substr(?2, 1, 16), ?3 FROM n"
         );
         connection.execute(&events, params![now - 3_600_000, digest, body]).expect("room");
         let deliveries = format!(
@@ -50,6 +50,8 @@ pub fn fill(home: &Home, backlog: Backlog) {
         connection.execute_batch("COMMIT").expect("room");
         first = last + 1;
     }
+    let tally = "UPDATE tally SET events = ?1, pending = ?1, newest = ?1";
+    connection.execute(tally, [backlog.pending as i64]).expect("room");
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("a store");
     // Or the disk would still be busy with it while something is measured.
     std::fs::File::open(home.store()).and_then(|file| file.sync_all()).expect("a disk");

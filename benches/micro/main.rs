@@ -197,6 +197,7 @@ fn due(pending: usize) {
              SELECT i, 'e' || i, 'a.b', 'text/plain', {0}, zeroblob(32), zeroblob(32), x'7b7d' FROM n;
              INSERT INTO delivery (id, event_id, endpoint_id, state, due_at)
              SELECT id, id, {1}, 'pending', iif(id % ({pending} / 64) = 1, {0}, {2} + id) FROM event;
+             UPDATE tally SET events = {pending}, pending = {pending}, newest = {pending};
              COMMIT;",
             NOW.ms(),
             lane.0,

@@ -11,6 +11,7 @@ mod migrate;
 mod open;
 mod read;
 mod seal;
+mod tally;
 mod write;
 
 use std::path::Path;
@@ -24,7 +25,7 @@ pub use seal::{MasterKey, reseal};
 
 use super::{Changes, Command, Counts, Filter, Listed, Outcomes, Page, Reply, Store, StoreError};
 use crate::access::AccessToken;
-use crate::delivery::{Attempt, DeliveryId, LaneDue};
+use crate::delivery::{Attempt, Delivery, DeliveryId, LaneDue};
 use crate::endpoint::{Endpoint, EndpointId, EndpointName};
 use crate::event::{Event, EventId};
 use crate::time::Time;
@@ -163,6 +164,10 @@ impl Store for SqliteStore {
 
     fn owed(&mut self, lane: EndpointId) -> Result<super::LaneOwed, StoreError> {
         self.read(|connection| read::owed(connection, lane))
+    }
+
+    fn tail(&mut self, lane: EndpointId) -> Result<Vec<Delivery>, StoreError> {
+        self.read(|connection| read::tail(connection, lane))
     }
 
     fn tokens(&mut self) -> Result<Vec<AccessToken>, StoreError> {

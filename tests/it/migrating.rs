@@ -88,6 +88,15 @@ fn all_that_a_version_1_store_held_is_found() {
     drop(store);
     let mut store = SqliteStore::open(&path).unwrap();
     check_contents(&mut store);
+    let counts = store.counts(NOW).unwrap();
+    assert_eq!((counts.events, counts.pending, counts.leased, counts.due), (2, 2, 1, 1));
+    assert_eq!((counts.delivered, counts.dead, counts.cancelled), (1, 1, 1));
+    // Rows of today's form go into its tables, and no number is used again.
+    let fresh = fixture::new_event("fresh", &[EndpointId(1)]);
+    assert_eq!(fixture::enqueue(&mut store, NOW, fresh.clone()).deliveries, [(DeliveryId(6), EndpointId(1))]);
+    assert_eq!(store.event(&fresh.id).unwrap().unwrap().content_type, fresh.content_type);
+    assert!(fixture::enqueue(&mut store, NOW, fresh).again, "and it is known again");
+    assert_eq!(store.counts(NOW).unwrap().events, 3);
     // It goes on: what was in flight is decided by its lease, and what is new works.
     let outcome = fixture::attempt(1, NOW, NOW, fixture::accepted());
     let recorded = fixture::record(&mut store, NOW, DeliveryId(4), 77, outcome, Verdict::Delivered);

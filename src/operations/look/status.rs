@@ -3,7 +3,7 @@
 use super::Endpoints;
 use crate::delivery::{Attempt, DeliveryId, LaneDue};
 use crate::operations::Refused;
-use crate::store::{Counts, Store};
+use crate::store::{Counts, LaneOwed, Store};
 use crate::time::Time;
 
 #[derive(Clone, Debug)]
@@ -51,9 +51,9 @@ pub fn status(store: &mut dyn Store, now: Time) -> Result<Status, Refused> {
 }
 
 fn trouble(store: &mut dyn Store, known: &mut Endpoints, lane: LaneDue) -> Result<Option<Trouble>, Refused> {
-    let owed = store.owed(lane.lane)?;
+    let tail = store.tail(lane.lane)?;
     let mut last: Option<(DeliveryId, Attempt)> = None;
-    for delivery in owed.tail.iter().filter(|delivery| delivery.attempts > 0).take(MOST_OF_A_LANE) {
+    for delivery in tail.iter().filter(|delivery| delivery.attempts > 0).take(MOST_OF_A_LANE) {
         let Some(attempt) = store.attempts(delivery.id)?.pop() else { continue };
         if last.as_ref().is_none_or(|(_, latest)| latest.finished_at < attempt.finished_at) {
             last = Some((delivery.id, attempt));
@@ -62,6 +62,6 @@ fn trouble(store: &mut dyn Store, known: &mut Endpoints, lane: LaneDue) -> Resul
     // It answered: what is owed is sent again by hand, or has come since.
     let Some((delivery, last)) = last.filter(|(_, last)| !last.outcome.is_accepted()) else { return Ok(None) };
     let endpoint = known.get(store, lane.lane)?.label();
-    let (pending, in_flight) = (owed.pending, owed.in_flight);
+    let LaneOwed { pending, in_flight, .. } = store.owed(lane.lane)?;
     Ok(Some(Trouble { endpoint, pending, in_flight, due_at: lane.due_at, delivery, last }))
 }

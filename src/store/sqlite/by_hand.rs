@@ -114,12 +114,14 @@ impl Batch<'_> {
         if !self.is_owed(endpoint)? {
             return Ok(Reply::Refused(Refusal::EndpointGone { endpoint }));
         }
+        self.tally.made_due(now_due);
         let rows = match state {
             StateName::Pending => {
                 self.run("UPDATE delivery SET due_at = ?2 WHERE id = ?1", params![delivery.0, now_due.ms()])?
             }
             StateName::Delivered | StateName::Dead | StateName::Cancelled => {
                 self.log(delivery, None, StateName::Pending)?;
+                self.tally.moved(state, StateName::Pending);
                 self.run(
                     "UPDATE delivery SET state = 'pending', due_at = ?2, earlier = attempts, ended_at = NULL, reason = NULL
                      WHERE id = ?1",
@@ -136,7 +138,7 @@ impl Batch<'_> {
         match found {
             Some(StateName::Pending) => {
                 self.close_lease(delivery)?;
-                self.end(delivery, StateName::Cancelled, None, self.now)?;
+                self.end(delivery, StateName::Pending, StateName::Cancelled, None, self.now)?;
                 self.log(delivery, None, StateName::Cancelled)?;
                 Ok(self.changed(1))
             }

@@ -2,6 +2,7 @@
 
 use rusqlite::params;
 
+use super::codec;
 use super::write::Batch;
 use crate::delivery::{DeliveryId, StateName};
 use crate::endpoint::EndpointId;
@@ -11,9 +12,10 @@ use crate::time::{Span, Time};
 
 impl Batch<'_> {
     pub(super) fn recover(&mut self) -> rusqlite::Result<Reply> {
-        let open = self.all("SELECT id, attempts, leased_at FROM delivery WHERE token IS NOT NULL", [], |row| {
-            Ok((DeliveryId(row.get(0)?), row.get::<_, u32>(1)?, Time::from_ms(row.get(2)?)))
-        })?;
+        let open =
+            self.all("SELECT id, attempts, leased_at FROM delivery WHERE token IS NOT NULL ORDER BY id", [], |row| {
+                Ok((DeliveryId(row.get(0)?), row.get::<_, u32>(1)?, Time::from_ms(row.get(2)?)))
+            })?;
         for (delivery, attempts, leased_at) in &open {
             self.close_unknown(*delivery, *attempts, *leased_at)?;
             let due_at = self.now.max(*leased_at + schedule::after_unknown(self.unknown_in_a_row(*delivery)?));
@@ -23,11 +25,14 @@ impl Batch<'_> {
             )?;
         }
         // Not tried since it was asked for, and due in the future, is what a clock leaves behind that was ahead.
-        let early = self.run(
-            "UPDATE delivery SET due_at = ?1 WHERE state = 'pending' AND attempts = earlier AND due_at > ?1",
-            [self.now.ms()],
-        )?;
-        self.changed(early);
+        if self.tally.was_ahead(self.db, self.now)? {
+            let early = self.run(
+                "UPDATE delivery SET due_at = ?1
+                 WHERE state = 'pending' AND token IS NULL AND attempts = earlier AND due_at > ?1",
+                [self.now.ms()],
+            )?;
+            self.changed(early);
+        }
         Ok(self.changed(open.len()))
     }
 
@@ -47,9 +52,12 @@ impl Batch<'_> {
             return Ok(Reply::Done(0));
         }
         let owed = self.all(
-            "SELECT id, attempts, leased_at FROM delivery
-             WHERE state = 'pending' AND endpoint_id = ?1 AND (token IS NULL OR due_at <= ?2)
-             ORDER BY due_at, id LIMIT ?3",
+            "SELECT id, attempts, leased_at, due_at FROM delivery
+             WHERE state = 'pending' AND token IS NULL AND endpoint_id = ?1
+             UNION ALL
+             SELECT id, attempts, leased_at, due_at FROM delivery
+             WHERE token IS NOT NULL AND endpoint_id = ?1 AND due_at <= ?2
+             ORDER BY 4, 1 LIMIT ?3",
             params![lane.0, self.now.ms(), limit],
             |row| Ok((DeliveryId(row.get(0)?), row.get::<_, u32>(1)?, row.get::<_, Option<i64>>(2)?)),
         )?;
@@ -57,7 +65,7 @@ impl Batch<'_> {
             if let Some(leased_at) = leased_at {
                 self.close_unknown(*delivery, *attempts, Time::from_ms(*leased_at))?;
             }
-            self.end(*delivery, StateName::Dead, Some(BURIED), self.now)?;
+            self.end(*delivery, StateName::Pending, StateName::Dead, Some(BURIED), self.now)?;
             self.log(*delivery, None, StateName::Dead)?;
         }
         Ok(self.changed(owed.len()))
@@ -65,6 +73,7 @@ impl Batch<'_> {
 
     pub(super) fn shift(&mut self, by: Span) -> rusqlite::Result<Reply> {
         let (before, after) = (self.now.ms(), (self.now + by).ms());
+        self.tally.made_due(self.now + by);
         // First what is due already, which a step back would hide in the future; then what waits.
         let due = self.run(
             "UPDATE delivery SET due_at = ?2
@@ -96,11 +105,12 @@ impl Batch<'_> {
         )?;
         for event in &old {
             let served =
-                self.all("DELETE FROM delivery WHERE event_id = ?1 RETURNING endpoint_id", [event], |row| {
-                    row.get::<_, i64>(0)
+                self.all("DELETE FROM delivery WHERE event_id = ?1 RETURNING endpoint_id, state", [event], |row| {
+                    Ok((row.get::<_, i64>(0)?, codec::state_name(row, "state")?))
                 })?;
+            self.tally.deleted(served.iter().map(|(_, state)| *state));
             self.run("DELETE FROM event WHERE id = ?1", [event])?;
-            for endpoint in served {
+            for (endpoint, _) in served {
                 // A receiver that nobody registered goes with the last thing it was owed.
                 self.run(
                     "DELETE FROM endpoint WHERE id = ?1 AND name IS NULL

@@ -78,22 +78,22 @@ impl<'a> Batch<'a> {
         shared: &mut Option<Arc<Event>>,
     ) -> rusqlite::Result<DeliveryId> {
         let now = self.now;
+        let delivery = self.tally.owed(self.db, now)?;
         let born = self.wanted.0.get_mut(&endpoint).filter(|born| !born.full);
         let Some(born) = born.and_then(|born| born.takes(event.body.len() as u64).then_some(born)) else {
             self.run(
-                "INSERT INTO delivery (event_id, endpoint_id, state, due_at) VALUES (?1, ?2, 'pending', ?3)",
-                params![row, endpoint.0, now.ms()],
+                "INSERT INTO delivery (id, event_id, endpoint_id, state, due_at) VALUES (?1, ?2, ?3, 'pending', ?4)",
+                params![delivery.0, row, endpoint.0, now.ms()],
             )?;
-            return Ok(DeliveryId(self.db.last_insert_rowid()));
+            return Ok(delivery);
         };
         let (until, token) = (born.request.until, born.request.token);
         self.db
             .prepare_cached(
-                "INSERT INTO delivery (event_id, endpoint_id, state, attempts, due_at, leased_at, token)
-                 VALUES (?1, ?2, 'pending', 1, ?3, ?4, ?5)",
+                "INSERT INTO delivery (id, event_id, endpoint_id, state, attempts, due_at, leased_at, token)
+                 VALUES (?1, ?2, ?3, 'pending', 1, ?4, ?5, ?6)",
             )?
-            .execute(params![row, endpoint.0, until.ms(), now.ms(), token.0])?;
-        let delivery = DeliveryId(self.db.last_insert_rowid());
+            .execute(params![delivery.0, row, endpoint.0, until.ms(), now.ms(), token.0])?;
         let event = shared.get_or_insert_with(|| Arc::new(as_kept(event, now))).clone();
         born.leases.push(Lease { delivery, endpoint, token, attempt: 1, earlier: 0, event });
         Ok(delivery)
@@ -112,10 +112,16 @@ impl<'a> Batch<'a> {
     }
 
     fn lease_due(&mut self, request: &LeaseRequest, leased: &mut Leased) -> rusqlite::Result<()> {
+        // What waits, and leases that have run out.
         let due = self.all(
-            "SELECT d.id, d.attempts, d.earlier, d.leased_at, d.event_id, length(e.body)
-             FROM delivery d JOIN event e ON e.id = d.event_id
-             WHERE d.state = 'pending' AND d.endpoint_id = ?1 AND d.due_at <= ?2 ORDER BY d.due_at, d.id LIMIT ?3",
+            "SELECT d.id, d.attempts, d.earlier, d.leased_at, d.event_id, length(e.body), d.due_at
+             FROM delivery d CROSS JOIN event e ON e.id = d.event_id
+             WHERE d.state = 'pending' AND d.token IS NULL AND d.endpoint_id = ?1 AND d.due_at <= ?2
+             UNION ALL
+             SELECT d.id, d.attempts, d.earlier, d.leased_at, d.event_id, length(e.body), d.due_at
+             FROM delivery d CROSS JOIN event e ON e.id = d.event_id
+             WHERE d.token IS NOT NULL AND d.endpoint_id = ?1 AND d.due_at <= ?2
+             ORDER BY 7, 1 LIMIT ?3",
             params![request.lane.0, self.now.ms(), i64::from(request.limit) * 2],
             |row| {
                 Ok(Due {
@@ -146,7 +152,8 @@ impl<'a> Batch<'a> {
             }
             match used_up {
                 true => {
-                    self.end(due.delivery, StateName::Dead, Some(DeadReason::ScheduleUsedUp), self.now)?;
+                    let reason = Some(DeadReason::ScheduleUsedUp);
+                    self.end(due.delivery, StateName::Pending, StateName::Dead, reason, self.now)?;
                     self.log(due.delivery, None, StateName::Dead)?;
                     leased.used_up.push(due.delivery);
                 }
@@ -158,9 +165,13 @@ impl<'a> Batch<'a> {
 
     /// The earliest `due_at` of a lane, ends of leases included.
     fn next_due(&self, lane: EndpointId) -> rusqlite::Result<Option<Time>> {
-        let sql = "SELECT min(due_at) FROM delivery WHERE state = 'pending' AND endpoint_id = ?1";
-        let earliest = self.one(sql, [lane.0], |row| row.get::<_, Option<i64>>(0))?;
-        Ok(earliest.flatten().map(Time::from_ms))
+        let sql = "SELECT
+                 (SELECT min(due_at) FROM delivery WHERE state = 'pending' AND token IS NULL AND endpoint_id = ?1),
+                 (SELECT min(due_at) FROM delivery WHERE token IS NOT NULL AND endpoint_id = ?1)";
+        let earliest = self.one(sql, [lane.0], |row| {
+            Ok([row.get::<_, Option<i64>>(0)?, row.get(1)?].into_iter().flatten().min().map(Time::from_ms))
+        })?;
+        Ok(earliest.flatten())
     }
 
     fn grant(&self, request: &LeaseRequest, due: &Due) -> rusqlite::Result<Lease> {

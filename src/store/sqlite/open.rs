@@ -18,7 +18,7 @@ const SCHEMA: &str = include_str!("../../../schema.sql");
 /// Marks the file as a postrider store: 'pstr'.
 const APPLICATION_ID: i64 = 0x7073_7472;
 /// The schema this program reads and writes.
-pub const VERSION: i64 = 3;
+pub const VERSION: i64 = 4;
 /// Older ones can corrupt a WAL database when two connections write or checkpoint at once.
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// How long a statement waits for another process's transaction before it fails as busy.

@@ -1,10 +1,12 @@
 //! Questions to the tables. Each is bounded by what it returns or by a partial index, not by the history.
 
-use rusqlite::{Connection, OptionalExtension, ToSql, params};
+use std::collections::BTreeMap;
 
-use super::{Seen, codec};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
+
+use super::{Seen, codec, tally};
 use crate::access::AccessToken;
-use crate::delivery::{Attempt, DeliveryId, LaneDue, StateName};
+use crate::delivery::{Attempt, Delivery, DeliveryId, LaneDue, StateName};
 use crate::endpoint::{Endpoint, EndpointId, EndpointName};
 use crate::event::{Event, EventId};
 use crate::store::{
@@ -48,35 +50,42 @@ pub(super) fn changes(db: &Connection, seen: &Seen) -> rusqlite::Result<(Changes
     Ok((Changes { lanes, all }, Seen { data_version, revision, delivery: newest }))
 }
 
-/// Steps from lane to lane by the index, so that it costs the number of lanes, not of deliveries.
+/// The endpoints for which something waits, as `lane (id)` with a NULL at its end: a step by the index from each to the next,
+/// so that it costs the number of lanes, not of deliveries.
+const WAITING_LANES: &str = "WITH RECURSIVE lane (id) AS (
+         SELECT min(endpoint_id) FROM delivery WHERE state = 'pending' AND token IS NULL
+         UNION ALL
+         SELECT (SELECT min(endpoint_id) FROM delivery
+                 WHERE state = 'pending' AND token IS NULL AND endpoint_id > lane.id)
+         FROM lane WHERE lane.id IS NOT NULL
+     )";
+
 pub(super) fn lanes(db: &Connection) -> rusqlite::Result<Vec<LaneDue>> {
-    let mut statement = db.prepare_cached(
-        "WITH RECURSIVE lane (id) AS (
-             SELECT min(endpoint_id) FROM delivery WHERE state = 'pending'
-             UNION ALL
-             SELECT (SELECT min(endpoint_id) FROM delivery WHERE state = 'pending' AND endpoint_id > lane.id)
-             FROM lane WHERE lane.id IS NOT NULL
-         )
-         SELECT id, (SELECT min(due_at) FROM delivery WHERE state = 'pending' AND endpoint_id = lane.id)
-         FROM lane WHERE id IS NOT NULL",
-    )?;
-    let rows = statement
-        .query_map([], |row| Ok(LaneDue { lane: EndpointId(row.get(0)?), due_at: Time::from_ms(row.get(1)?) }))?;
-    rows.collect()
+    let mut statement = db.prepare_cached(&format!(
+        "{WAITING_LANES}
+         SELECT id, (SELECT min(due_at) FROM delivery
+                     WHERE state = 'pending' AND token IS NULL AND endpoint_id = lane.id)
+         FROM lane WHERE id IS NOT NULL
+         UNION ALL
+         SELECT endpoint_id, min(due_at) FROM delivery WHERE token IS NOT NULL GROUP BY endpoint_id"
+    ))?;
+    let rows = statement.query_map([], |row| Ok((EndpointId(row.get(0)?), Time::from_ms(row.get(1)?))))?;
+    let mut lanes = BTreeMap::new();
+    for row in rows {
+        let (lane, due_at) = row?;
+        lanes.entry(lane).and_modify(|known: &mut Time| *known = due_at.min(*known)).or_insert(due_at);
+    }
+    Ok(lanes.into_iter().map(|(lane, due_at)| LaneDue { lane, due_at }).collect())
 }
 
 pub(super) fn endpoints(db: &Connection) -> rusqlite::Result<Vec<Endpoint>> {
     // The registered ones, and by the index of what is owed those of the others that still are.
     let sql = format!(
-        "WITH RECURSIVE lane (id) AS (
-             SELECT min(endpoint_id) FROM delivery WHERE state = 'pending'
-             UNION ALL
-             SELECT (SELECT min(endpoint_id) FROM delivery WHERE state = 'pending' AND endpoint_id > lane.id)
-             FROM lane WHERE lane.id IS NOT NULL
-         )
+        "{WAITING_LANES}
          SELECT {} FROM endpoint WHERE state <> 'removed' AND id IN (
              SELECT id FROM endpoint WHERE name IS NOT NULL AND state <> 'removed'
              UNION SELECT id FROM lane WHERE id IS NOT NULL
+             UNION SELECT endpoint_id FROM delivery WHERE token IS NOT NULL
          ) ORDER BY id",
         codec::ENDPOINT_COLUMNS
     );
@@ -104,8 +113,10 @@ pub(super) fn again(
     digest: &[u8; 32],
 ) -> rusqlite::Result<Option<Reply>> {
     let by_id = db
-        .prepare_cached("SELECT id, accepted_at, fingerprint = ?2, digest = ?3 FROM event WHERE name = ?1")?
-        .query_row(params![id.as_str(), fingerprint, digest], |row| {
+        .prepare_cached(
+            "SELECT id, accepted_at, substr(fingerprint, 1, 16) = ?2, digest = ?3 FROM event WHERE name = ?1",
+        )?
+        .query_row(params![id.as_str(), codec::fingerprint_column(fingerprint), digest], |row| {
             Ok((row.get::<_, i64>(0)?, Time::from_ms(row.get(1)?), row.get::<_, bool>(2)?, row.get(3)?))
         })
         .optional()?;
@@ -287,18 +298,20 @@ fn way(db: &Connection, filter: &Filter) -> rusqlite::Result<(&'static str, Opti
         Some(StateName::Dead | StateName::Cancelled) => (BY_INDEX, condition),
         Some(StateName::Pending) if few_pending(db, filter.endpoint)? => {
             let lane = filter.endpoint.map_or(String::new(), |EndpointId(id)| format!(" AND endpoint_id = {id}"));
-            let pending = "SELECT id FROM delivery INDEXED BY delivery_due WHERE state = 'pending'";
-            (BY_INDEX, Some(format!("d.id IN ({pending}{lane})")))
+            let waiting = "SELECT id FROM delivery INDEXED BY delivery_due WHERE state = 'pending' AND token IS NULL";
+            let leased = "SELECT id FROM delivery INDEXED BY delivery_leased WHERE token IS NOT NULL";
+            (BY_INDEX, Some(format!("d.id IN ({waiting}{lane} UNION ALL {leased}{lane})")))
         }
         Some(StateName::Pending | StateName::Delivered) | None => (BY_ID, condition),
     })
 }
 
-/// Whether so little is pending that all of it is sooner looked through than the ids walked down.
+/// Whether so little waits, beside the few that are in flight, that all of it is sooner looked through than the ids walked down.
 fn few_pending(db: &Connection, endpoint: Option<EndpointId>) -> rusqlite::Result<bool> {
     const FEW: i64 = 20_000;
-    let all = "SELECT count(*) FROM (SELECT 1 FROM delivery WHERE state = 'pending' LIMIT ?1)";
-    let lane = "SELECT count(*) FROM (SELECT 1 FROM delivery WHERE state = 'pending' AND endpoint_id = ?2 LIMIT ?1)";
+    let all = "SELECT count(*) FROM (SELECT 1 FROM delivery WHERE state = 'pending' AND token IS NULL LIMIT ?1)";
+    let lane = "SELECT count(*) FROM (
+                    SELECT 1 FROM delivery WHERE state = 'pending' AND token IS NULL AND endpoint_id = ?2 LIMIT ?1)";
     let count: i64 = match endpoint {
         Some(endpoint) => db.prepare_cached(lane)?.query_row([FEW, endpoint.0], |row| row.get(0))?,
         None => db.prepare_cached(all)?.query_row([FEW], |row| row.get(0))?,
@@ -311,20 +324,27 @@ pub(super) fn attempts(db: &Connection, delivery: DeliveryId) -> rusqlite::Resul
     statement.query_map([delivery.0], codec::attempt)?.collect()
 }
 
-/// Counts entries of the lane's index, and reads the rows of its end only.
+const LANE_WAITS: &str = "FROM delivery d WHERE d.state = 'pending' AND d.token IS NULL AND d.endpoint_id = ?1";
+const LANE_LEASED: &str = "FROM delivery d WHERE d.token IS NOT NULL AND d.endpoint_id = ?1";
+
+/// Counts entries of the lane's indexes, and reads the rows of its end only.
 pub(super) fn owed(db: &Connection, lane: EndpointId) -> rusqlite::Result<LaneOwed> {
     let _snapshot = Snapshot::of(db)?;
-    let count = |sql: &str| db.prepare_cached(sql)?.query_row([lane.0], |row| row.get::<_, u64>(0));
-    let pending = count("SELECT count(*) FROM delivery WHERE state = 'pending' AND endpoint_id = ?1")?;
-    let in_flight = count("SELECT count(*) FROM delivery WHERE token IS NOT NULL AND +endpoint_id = ?1")?;
+    let count = |those: &str| {
+        let sql = format!("SELECT count(*) {those}");
+        db.prepare_cached(&sql)?.query_row([lane.0], |row| row.get::<_, u64>(0))
+    };
+    let in_flight = count(LANE_LEASED)?;
+    Ok(LaneOwed { pending: count(LANE_WAITS)? + in_flight, in_flight, tail: tail(db, lane)? })
+}
+
+pub(super) fn tail(db: &Connection, lane: EndpointId) -> rusqlite::Result<Vec<Delivery>> {
     let sql = format!(
-        "SELECT {} FROM delivery d WHERE d.state = 'pending' AND d.endpoint_id = ?1
-         ORDER BY d.due_at DESC, d.id DESC LIMIT {}",
+        "SELECT {0} {LANE_WAITS} UNION ALL SELECT {0} {LANE_LEASED} ORDER BY d.due_at DESC, d.id DESC LIMIT {1}",
         codec::DELIVERY_COLUMNS,
         LaneOwed::TAIL
     );
-    let tail = db.prepare_cached(&sql)?.query_map([lane.0], codec::delivery)?.collect::<rusqlite::Result<_>>()?;
-    Ok(LaneOwed { pending, in_flight, tail })
+    db.prepare_cached(&sql)?.query_map([lane.0], codec::delivery)?.collect()
 }
 
 pub(super) fn tokens(db: &Connection) -> rusqlite::Result<Vec<AccessToken>> {
@@ -371,37 +391,21 @@ pub(super) fn outcomes(db: &Connection, after: i64, limit: u32) -> rusqlite::Res
     Ok(Outcomes { first_kept, last, list })
 }
 
+/// What grows with the history was counted as it grew; what is due is counted in the lanes' index.
 pub(super) fn counts(db: &Connection, now: Time) -> rusqlite::Result<Counts> {
-    // One snapshot for all of them; each but the totals reads a partial index.
     let _snapshot = Snapshot::of(db)?;
-    let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, u64>(0));
-    let pending = count("SELECT count(*) FROM delivery WHERE state = 'pending'")?;
-    let dead = count("SELECT count(*) FROM delivery WHERE state = 'dead'")?;
-    let cancelled = count("SELECT count(*) FROM delivery WHERE state = 'cancelled'")?;
-    let all = count("SELECT count(*) FROM delivery")?;
-    let leased = count("SELECT count(*) FROM delivery WHERE token IS NOT NULL")?;
-    let events = count("SELECT count(*) FROM event")?;
-    // The leased ones are few, and without their token's column the index has all that is asked.
-    let waiting = "state = 'pending' AND id NOT IN (SELECT id FROM delivery WHERE token IS NOT NULL)";
-    let (due, oldest_due) = db.query_row(
-        &format!("SELECT count(*), min(due_at) FROM delivery WHERE {waiting} AND due_at <= ?1"),
-        [now.ms()],
-        |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)),
-    )?;
-    let next_due: Option<i64> = db.query_row(
-        &format!("SELECT min(due_at) FROM delivery WHERE {waiting} AND due_at > ?1"),
-        [now.ms()],
-        |row| row.get(0),
-    )?;
-    Ok(Counts {
-        events,
-        pending,
-        delivered: all - pending - dead - cancelled,
-        dead,
-        cancelled,
-        leased,
-        due,
-        oldest_due: oldest_due.map(Time::from_ms),
-        next_due: next_due.map(Time::from_ms),
-    })
+    let mut counts = tally::read(db)?;
+    let leased = "SELECT count(*) FROM delivery WHERE token IS NOT NULL";
+    counts.leased = db.prepare_cached(leased)?.query_row([], |row| row.get(0))?;
+    let of_lane = "FROM delivery WHERE state = 'pending' AND token IS NULL AND endpoint_id = lane.id";
+    let mut statement = db.prepare_cached(&format!(
+        "{WAITING_LANES}
+         SELECT sum((SELECT count(*) {of_lane} AND due_at <= ?1)), min((SELECT min(due_at) {of_lane} AND due_at <= ?1)),
+             min((SELECT min(due_at) {of_lane} AND due_at > ?1))
+         FROM lane WHERE id IS NOT NULL"
+    ))?;
+    let time = |row: &Row, column| row.get::<_, Option<i64>>(column).map(|ms| ms.map(Time::from_ms));
+    (counts.due, counts.oldest_due, counts.next_due) = statement
+        .query_row([now.ms()], |row| Ok((row.get::<_, Option<u64>>(0)?.unwrap_or(0), time(row, 1)?, time(row, 2)?)))?;
+    Ok(counts)
 }

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::lease::Wanted;
+use super::tally::Tally;
 use super::{codec, read};
 use crate::delivery::{Attempt, DeadReason, DeliveryId, Outcome, Record, StateName, Timings, Token, Verdict};
 use crate::endpoint::{EndpointId, Key, ProfileName};
@@ -21,6 +22,7 @@ pub(super) struct Batch<'a> {
     pub(super) wanted: Wanted<'a>,
     /// Whether endpoints are owed what comes, while nothing but events comes.
     owed: HashMap<EndpointId, bool>,
+    pub(super) tally: Tally,
     /// A running daemon must look at endpoints and lanes again.
     revised: bool,
 }
@@ -34,7 +36,8 @@ struct Standing {
 
 impl<'a> Batch<'a> {
     pub(super) fn new(db: &'a Connection, now: Time) -> Self {
-        Batch { db, now, wanted: Wanted::default(), owed: HashMap::new(), revised: false }
+        let (wanted, owed, tally) = (Wanted::default(), HashMap::new(), Tally::default());
+        Batch { db, now, wanted, owed, tally, revised: false }
     }
 
     pub(super) fn apply(&mut self, command: &Command) -> rusqlite::Result<Reply> {
@@ -65,6 +68,7 @@ impl<'a> Batch<'a> {
 
     /// Ends the batch; true if the revision moved.
     pub(super) fn finish(self) -> rusqlite::Result<bool> {
+        self.tally.keep(self.db)?;
         if self.revised {
             self.run("UPDATE revision SET number = number + 1", [])?;
         }
@@ -119,6 +123,7 @@ impl<'a> Batch<'a> {
         if !self.insert_event(event)? {
             return Ok(self.known(event)?.expect("what it conflicts with is there"));
         }
+        self.tally.accepted();
         let row = self.db.last_insert_rowid();
         let mut deliveries = Vec::with_capacity(recipients.len());
         let mut shared = None;
@@ -137,10 +142,10 @@ impl<'a> Batch<'a> {
             params![
                 event.id.as_str(),
                 event.event_type.as_str(),
-                event.content_type,
+                codec::content_type_column(&event.content_type),
                 self.now.ms(),
                 event.digest,
-                event.fingerprint,
+                codec::fingerprint_column(&event.fingerprint),
                 event.once,
                 event.idempotency_key,
                 event.trace.as_ref().map(TraceContext::to_string),
@@ -164,8 +169,8 @@ impl<'a> Batch<'a> {
     fn known(&self, event: &NewEvent) -> rusqlite::Result<Option<Reply>> {
         if let Some(key) = &event.idempotency_key {
             let came = self.one(
-                "SELECT name, fingerprint = ?2 FROM event WHERE idempotency_key = ?1",
-                params![key, event.fingerprint],
+                "SELECT name, substr(fingerprint, 1, 16) = ?2 FROM event WHERE idempotency_key = ?1",
+                params![key, codec::fingerprint_column(&event.fingerprint)],
                 |row| Ok((codec::event_id(row, "name")?, row.get::<_, bool>(1)?)),
             )?;
             if let Some((came, same_request)) = came
@@ -322,8 +327,9 @@ impl<'a> Batch<'a> {
     }
 
     pub(super) fn end(
-        &self,
+        &mut self,
         delivery: DeliveryId,
+        before: StateName,
         state: StateName,
         reason: Option<DeadReason>,
         at: Time,
@@ -333,6 +339,7 @@ impl<'a> Batch<'a> {
              WHERE id = ?1",
             params![delivery.0, state.as_str(), reason.map(DeadReason::as_str), at.ms()],
         )?;
+        self.tally.moved(before, state);
         Ok(())
     }
 
@@ -364,6 +371,7 @@ impl<'a> Batch<'a> {
             params![record.delivery.0, record.token.0, record.attempt.finished_at.ms()],
         )?;
         if rows > 0 {
+            self.tally.moved(StateName::Pending, StateName::Delivered);
             self.keep(record.delivery, &record.attempt)?;
             self.log(record.delivery, Some(record.attempt.number), StateName::Delivered)?;
         }
@@ -384,7 +392,7 @@ impl<'a> Batch<'a> {
                     StateName::Pending
                 }
                 Verdict::Dead(reason) => {
-                    self.end(record.delivery, StateName::Dead, Some(reason), at)?;
+                    self.end(record.delivery, StateName::Pending, StateName::Dead, Some(reason), at)?;
                     if reason == DeadReason::EndpointGone {
                         self.disable(standing.endpoint)?;
                     }
@@ -397,7 +405,7 @@ impl<'a> Batch<'a> {
         if open && record.attempt.outcome.is_accepted() {
             // Somebody else's attempt loses its lease by this: whatever becomes of it, it has an end on record.
             self.close_lease(record.delivery)?;
-            self.end(record.delivery, StateName::Delivered, None, at)?;
+            self.end(record.delivery, standing.state, StateName::Delivered, None, at)?;
             return Ok((Recorded::LateAccepted, StateName::Delivered));
         }
         Ok((Recorded::Lost, standing.state))
@@ -419,6 +427,7 @@ impl<'a> Batch<'a> {
              WHERE id = ?1 AND token = ?2",
             params![delivery.0, token.0, self.now.ms()],
         )?;
+        self.tally.made_due(self.now);
         Ok(self.changed(rows))
     }
 }

@@ -25,7 +25,7 @@ use crate::operations::answer::{AcceptedAnswer, BatchResult};
 use crate::plain::plain_json;
 
 /// How many lines of one request are on their way to the disk at once: they share its syncs.
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 512;
 /// How many results may go out in one piece.
 const TOGETHER: usize = 64;
 /// How long a line waits before it is tried again.

@@ -128,6 +128,7 @@ macro_rules! every_rule {
                 a_clock_step_back_keeps_due_what_is_due
                 recovery_spaces_what_dies_with_its_daemon_again_and_again
                 recovery_makes_due_what_a_wrong_clock_put_off
+                recovery_makes_due_what_was_asked_for_by_a_wrong_clock
                 what_was_pruned_can_come_again
                 pruning_takes_one_off_receivers_that_have_nothing_left
                 a_number_is_never_used_twice;

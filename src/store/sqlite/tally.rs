@@ -8,7 +8,7 @@ use crate::store::Counts;
 use crate::time::Time;
 
 /// What a batch adds to the row.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 pub(super) struct Tally {
     events: i64,
     pending: i64,
@@ -18,14 +18,12 @@ pub(super) struct Tally {
     /// The highest id that a delivery has had, once it was asked for.
     newest: Option<i64>,
     latest: Option<Time>,
-    dirty: bool,
 }
 
 impl Tally {
     /// One more event.
     pub(super) fn accepted(&mut self) {
         self.events += 1;
-        self.dirty = true;
     }
 
     /// One more delivery, pending and due at `now` or leased; its id.
@@ -51,14 +49,12 @@ impl Tally {
     /// An event is gone, and with it the deliveries that were in these states.
     pub(super) fn deleted(&mut self, deliveries: impl Iterator<Item = StateName>) {
         self.events -= 1;
-        self.dirty = true;
         deliveries.for_each(|state| *self.of(state) -= 1);
     }
 
     /// Something that was not tried since it was asked for is due at this time.
     pub(super) fn made_due(&mut self, at: Time) {
         self.latest = self.latest.max(Some(at));
-        self.dirty = true;
     }
 
     /// Whether anything may be due after `now` that was not tried since it was asked for. Afterwards nothing is.
@@ -71,7 +67,6 @@ impl Tally {
     }
 
     fn of(&mut self, state: StateName) -> &mut i64 {
-        self.dirty = true;
         match state {
             StateName::Pending => &mut self.pending,
             StateName::Delivered => &mut self.delivered,
@@ -82,7 +77,7 @@ impl Tally {
 
     /// Adds it all to the row.
     pub(super) fn keep(&self, db: &Connection) -> rusqlite::Result<()> {
-        if !self.dirty {
+        if *self == Tally::default() {
             return Ok(());
         }
         db.prepare_cached(
@@ -118,9 +113,8 @@ pub(super) fn read(db: &Connection) -> rusqlite::Result<Counts> {
     })
 }
 
-/// The numbers of a store that has none yet, or other ones than it holds.
+/// The numbers of a store that has none yet.
 pub(super) const COUNT: &str = "
-DELETE FROM tally;
 INSERT INTO tally
 SELECT 1, (SELECT count(*) FROM event), ifnull(sum(state = 'pending'), 0), ifnull(sum(state = 'delivered'), 0),
     ifnull(sum(state = 'dead'), 0), ifnull(sum(state = 'cancelled'), 0),

@@ -427,7 +427,9 @@ impl<'a> Batch<'a> {
              WHERE id = ?1 AND token = ?2",
             params![delivery.0, token.0, self.now.ms()],
         )?;
-        self.tally.made_due(self.now);
+        if rows > 0 {
+            self.tally.made_due(self.now);
+        }
         Ok(self.changed(rows))
     }
 }

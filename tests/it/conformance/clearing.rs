@@ -240,6 +240,20 @@ pub fn recovery_makes_due_what_a_wrong_clock_put_off(pair: &mut Pair) {
     assert_eq!(state(store, retry), waiting(at(90)), "a retry waits");
 }
 
+pub fn recovery_makes_due_what_was_asked_for_by_a_wrong_clock(pair: &mut Pair) {
+    let store = &mut *pair.first;
+    let lane = add(store, "acme");
+    let asked = owe(store, at(1), "asked", lane);
+    let tomorrow = at(86_400);
+    let retry = Command::Retry { delivery: asked, states: vec![StateName::Pending], now_due: tomorrow };
+    assert_eq!(done(store, tomorrow, retry), 1);
+    assert_eq!(state(store, asked), waiting(tomorrow));
+    for now in [at(10), at(20)] {
+        assert_eq!(done(store, now, Command::Recover), 0);
+        assert_eq!(state(store, asked), waiting(at(10)), "and only once");
+    }
+}
+
 pub fn pruning_keeps_what_is_owed_and_what_is_young(pair: &mut Pair) {
     let store = &mut *pair.first;
     let (acme, bolt) = (add(store, "acme"), add(store, "bolt"));
